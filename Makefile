@@ -1,0 +1,46 @@
+# World Models. `make repro` and `make test` work as the first command on a fresh clone.
+
+PYTHON := python3.11
+UV_VERSION := 0.13.9
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONHASHSEED=0
+PRESET :=
+
+.PHONY: setup repro test check-lock lint lock clean
+
+setup: $(READY)  ## make .venv from requirements.lock
+
+# uv builds box2d-py from its source with swig (see pyproject.toml); only the compiler is the machine's.
+$(READY): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "setup: Python 3.11 is missing: expected $(PYTHON) on the PATH; install it, or name yours: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@command -v c++ >/dev/null || { echo "setup: a C++ compiler is missing: expected c++ on the PATH, box2d-py is built with it; on Debian or Ubuntu: apt install g++, on macOS: xcode-select --install" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/uv || $(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip sync --python $(BIN)/python --quiet --require-hashes --compile-bytecode requirements.lock
+	touch $@
+
+repro: setup  ## run the pipeline; PRESET=tiny, default or paper writes that preset to params.yaml first
+	@$(if $(PRESET),$(RUN) python -m worldmodels.presets $(PRESET))
+	$(RUN) dvc repro
+
+test: setup lint  ## run the tests
+	$(RUN) python -m pytest -q
+	@$(RUN) python -m worldmodels.check_lock --warn
+
+lint: setup
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+
+check-lock: setup  ## does dvc.lock fit the code and the parameters?
+	@$(RUN) python -m worldmodels.check_lock
+
+lock:  ## resolve pyproject.toml's dependencies into requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --all-extras --generate-hashes --python-version 3.11 \
+	    --custom-compile-command "make lock" --quiet --output-file requirements.lock
+
+clean:  ## remove what can be made again, DVC's cache excepted
+	rm -rf $(VENV) data models logs .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,78 @@
+"""Score the agent on stock gym's CarRacing-v2, and film it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from gym.envs.box2d.car_racing import CarRacing
+
+from worldmodels.agent import policy_maker
+from worldmodels.car_racing import FastCarRacing
+from worldmodels.controller import LinearController
+from worldmodels.evaluation import EvaluationParams, evaluation_episodes, score
+from worldmodels.frames import EnvParams
+from worldmodels.metrics import write_curve, write_metrics
+from worldmodels.params import load_group
+from worldmodels.pictures import frame_grid, write_png
+from worldmodels.policies import UniformPolicy
+from worldmodels.progress import Progress, announce
+from worldmodels.rollout import RolloutEngine
+from worldmodels.stage_run import run_stage
+
+FRAMES_A_SECOND = 220  # measured on two cores: stock gym draws slowly
+PICTURES = 8  # frames in the strip
+
+
+def main() -> None:
+    env = load_group("env", EnvParams)
+    params = load_group("evaluation", EvaluationParams)
+    controller = LinearController.load("models/controller.h5")
+    announce(
+        "evaluate",
+        f"{params.episodes} episodes of stock gym CarRacing-v2",
+        seconds=params.episodes * params.steps / FRAMES_A_SECOND,
+    )
+    rows = []
+    engine = RolloutEngine(
+        partial(CarRacing, render_mode="rgb_array"),
+        policy_maker("models", inputs=controller.inputs, latent=controller.latent),
+        image_shape=env.image_shape,
+        batch_size=params.batch_size,
+    )
+    candidate = controller.weights.reshape(1, -1).astype(np.float64)
+    with engine, Progress("evaluate", params.episodes, "episodes") as progress:
+        for outcome in engine.play(evaluation_episodes(params, film="data/drive.mp4"), candidate):
+            if outcome.recording is not None:
+                shown = np.linspace(0, outcome.steps - 1, PICTURES).astype(int)
+                write_png(
+                    "metrics/drive.png", frame_grid([outcome.recording.frames[shown]], scale=2)
+                )
+            rows.append(
+                {
+                    "seed": outcome.episode.track_seed,
+                    "return": outcome.episode_return,
+                    "steps": outcome.steps,
+                    "tiles": outcome.tiles,
+                    "end": outcome.reason,
+                }
+            )
+            progress.advance(1, mean=float(np.mean([row["return"] for row in rows])))
+    # For comparison; rewards do not depend on who draws, so the fast simulator does.
+    with RolloutEngine(
+        FastCarRacing, UniformPolicy, image_shape=env.image_shape, batch_size=params.batch_size
+    ) as engine:
+        episodes = evaluation_episodes(params, film=None)
+        random_returns = [outcome.episode_return for outcome in engine.play(episodes)]
+    write_curve("metrics/episodes.csv", rows)
+    write_metrics(
+        "metrics/evaluation.json",
+        {
+            **score([row["return"] for row in rows]),
+            "random_policy_return_mean": float(np.mean(random_returns)),
+        },
+    )
+
+
+if __name__ == "__main__":
+    run_stage("evaluate", main)

@@ -1,0 +1,89 @@
+"""Evolve the linear controller by CMA-ES, in the environment."""
+
+from __future__ import annotations
+
+import os
+
+# The search must not depend on how many cores there are: set before NumPy loads its BLAS.
+os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
+
+import math
+from dataclasses import fields
+
+import numpy as np
+
+from worldmodels.agent import policy_maker
+from worldmodels.car_racing import FastCarRacing
+from worldmodels.controller import LinearController, controller_shape
+from worldmodels.evolution import ControllerParams, Generation, evolve
+from worldmodels.frames import EnvParams
+from worldmodels.memory import MDNRNN
+from worldmodels.metrics import write_curve, write_metrics
+from worldmodels.params import BaseParams, load_group
+from worldmodels.progress import Progress, announce
+from worldmodels.rollout import RolloutEngine
+from worldmodels.stage_run import run_stage
+from worldmodels.vae import VAE
+
+FRAMES_A_SECOND = 2000  # measured on two cores
+FRAMES_AN_EPISODE = 250  # with the default patience, over a whole run
+
+
+def main() -> None:
+    base = load_group("base", BaseParams)
+    env = load_group("env", EnvParams)
+    params = load_group("controller", ControllerParams)
+    VAE.load("models/vae.h5").require_image_shape(env.image_shape)
+    memory = MDNRNN.load("models/memory.h5")
+    shape = controller_shape(
+        params.inputs, latent_dim=memory.latent_dim, hidden_units=memory.hidden_units
+    )
+    validations = math.ceil(params.generations / params.validation_every)
+    frames = params.generations * params.population * params.episodes * FRAMES_AN_EPISODE
+    frames += validations * params.validation_episodes * params.steps
+    announce(
+        "evolve",
+        f"{params.generations} generations of {params.population} candidates on "
+        f"{params.episodes} tracks, {shape[0] * shape[1]} numbers each",
+        seconds=frames / FRAMES_A_SECOND,
+    )
+    curve: list[Generation] = []
+    best: Generation | None = None
+    engine = RolloutEngine(
+        FastCarRacing,
+        policy_maker("models", inputs=params.inputs, latent=params.latent),
+        image_shape=env.image_shape,
+        batch_size=params.batch_size,
+    )
+    with engine, Progress("evolve", params.generations, "generations") as progress:
+        for row in evolve(params, engine, dimensions=shape[0] * shape[1], seed=base.seed):
+            curve.append(row)
+            figures = {"population": row.return_mean, "sigma": row.sigma}
+            if row.validation_return is not None:
+                if best is None or row.validation_return > best.validation_return:
+                    best = row
+                figures["validation"] = row.validation_return
+            progress.advance(1, **figures)
+    LinearController(
+        best.mean_vector.reshape(shape).astype(np.float32), params.inputs, params.latent
+    ).save("models/controller.h5")
+    columns = [field.name for field in fields(Generation) if field.name != "mean_vector"]
+    write_curve(
+        "metrics/evolution_curve.csv",
+        [{name: getattr(row, name) for name in columns} for row in curve],
+    )
+    write_metrics(
+        "metrics/controller.json",
+        {
+            "generations": len(curve),
+            "frames": curve[-1].frames,
+            "best_generation": best.generation,
+            "validation_return_mean": best.validation_return,
+            "validation_return_std": best.validation_std,
+            "sigma": curve[-1].sigma,
+        },
+    )
+
+
+if __name__ == "__main__":
+    run_stage("evolve", main)

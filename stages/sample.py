@@ -1,0 +1,55 @@
+"""Drive CarRacing with an exploring policy and store whole episodes."""
+
+from __future__ import annotations
+
+from worldmodels.car_racing import FastCarRacing
+from worldmodels.episodes import EpisodeWriter
+from worldmodels.frames import EnvParams
+from worldmodels.metrics import write_metrics
+from worldmodels.params import BaseParams, load_group
+from worldmodels.policies import POLICIES
+from worldmodels.progress import Progress, announce
+from worldmodels.rollout import RolloutEngine
+from worldmodels.sampling import SamplingParams, SamplingSummary, sampling_episodes
+from worldmodels.stage_run import run_stage
+from worldmodels.telemetry import COLUMNS
+
+EPISODES = "data/episodes"
+ENVIRONMENTS_A_WORKER = 8
+EPISODES_A_SECOND = 8.0  # measured on two cores, with the default steps and patience
+
+
+def main() -> None:
+    base = load_group("base", BaseParams)
+    env = load_group("env", EnvParams)
+    params = load_group("sampling", SamplingParams)
+    announce(
+        "sample",
+        f"{params.episodes} episodes of at most {params.steps} steps by the {params.policy} policy",
+        seconds=params.episodes / EPISODES_A_SECOND,
+    )
+    summary = SamplingSummary()
+    engine = RolloutEngine(
+        FastCarRacing,
+        POLICIES[params.policy],
+        image_shape=env.image_shape,
+        batch_size=ENVIRONMENTS_A_WORKER,
+    )
+    writer = EpisodeWriter(
+        EPISODES,
+        environment="FastCarRacing-v2",
+        policy=params.policy,
+        seed=base.seed,
+        image_shape=env.image_shape,
+        privileged_columns=COLUMNS,
+    )
+    with engine, writer, Progress("sample", params.episodes, "episodes") as progress:
+        for outcome in engine.play(sampling_episodes(params, seed=base.seed)):
+            writer.write(outcome)
+            summary.add(outcome.recording.rewards, outcome.recording.privileged)
+            progress.advance(1)
+    write_metrics("metrics/sample.json", summary.metrics())
+
+
+if __name__ == "__main__":
+    run_stage("sample", main)

@@ -1,0 +1,52 @@
+"""Fit the MDN-RNN to sequences of latents and actions."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+
+from worldmodels.determinism import make_deterministic
+from worldmodels.episodes import split_episodes
+from worldmodels.latents import LatentSequences
+from worldmodels.memory import MDNRNN, MemoryParams
+from worldmodels.memory_training import fit_memory
+from worldmodels.metrics import write_curve, write_metrics
+from worldmodels.params import BaseParams, load_group
+from worldmodels.progress import announce
+from worldmodels.stage_run import run_stage
+
+STEPS_A_SECOND = 20_000  # measured on two cores
+
+
+def main() -> None:
+    base = load_group("base", BaseParams)
+    params = load_group("memory", MemoryParams)
+    make_deterministic(base.seed)
+    sequences = LatentSequences("data/latents.h5", length=params.sequence_length)
+    training, validation = split_episodes(sequences.episodes, base.validation_share)
+    windows = len(sequences.windows(training, rng=None))
+    announce(
+        "train_memory",
+        f"{windows} windows of {params.sequence_length} steps, epochs: {params.epochs}",
+        seconds=params.epochs * windows * params.sequence_length / STEPS_A_SECOND,
+    )
+    memory = MDNRNN(
+        sequences.latent_dim,
+        params.hidden_units,
+        params.mixtures,
+        rng=np.random.default_rng(base.seed),
+    )
+    rows = fit_memory(
+        memory, params, sequences, training=training, validation=validation, seed=base.seed
+    )
+    curve = [asdict(row) for row in rows]
+    memory.save("models/memory.h5")
+    write_curve("metrics/memory_curve.csv", curve)
+    write_metrics(
+        "metrics/memory.json", {"loss": curve[-1]["loss"], "val_loss": curve[-1]["val_loss"]}
+    )
+
+
+if __name__ == "__main__":
+    run_stage("train_memory", main)

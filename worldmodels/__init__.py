@@ -1,0 +1,46 @@
+"""World Models (Ha & Schmidhuber 2018): vision, memory and controller for CarRacing.
+
+The names below load when they are first used, so that importing the simulator or reading episodes
+does not import TensorFlow. Read `agent` to see the three parts act together.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING
+
+# Read by TensorFlow when it is first imported; a value that is already set wins. oneDNN's kernels
+# train the VAE twice as fast, and TensorFlow leaves them off on processors without AVX512.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+
+try:
+    # Every process that imports gym would print four lines about gymnasium.
+    import gym_notices.notices
+
+    gym_notices.notices.notices.clear()
+except ImportError:
+    pass
+
+if TYPE_CHECKING:
+    from worldmodels.agent import Agent
+    from worldmodels.episodes import read_episodes
+    from worldmodels.memory import MDNRNN
+    from worldmodels.vae import VAE
+
+__all__ = ["MDNRNN", "VAE", "Agent", "read_episodes"]
+
+_MODULE_OF = {
+    "Agent": "agent",
+    "MDNRNN": "memory",
+    "VAE": "vae",
+    "read_episodes": "episodes",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'worldmodels' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"worldmodels.{_MODULE_OF[name]}"), name)

@@ -1,0 +1,68 @@
+"""The controller, C: one linear layer from what the agent knows to what it does.
+
+[z, h] (or z alone) times a matrix, plus a bias, through tanh; steering is taken as it comes, gas is
+moved from [-1, 1] to [0, 1], brake is clipped to it, as in Ha & Schmidhuber's code. Read
+`LinearController` first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.model_files import load_model, save_model
+from worldmodels.params import require
+
+Input = Literal["z", "h"]
+Latent = Literal["sample", "mean"]
+ACTIONS = 3
+
+
+@dataclass(frozen=True)
+class LinearController:
+    """A controller and what it must be given.
+
+    weights: (inputs + 1, 3) float32, the last row the bias.
+    inputs: which of z and h it reads, in this order.
+    latent: whether z is drawn from V's posterior or is its mean.
+    """
+
+    weights: NDArray[np.float32]
+    inputs: tuple[str, ...]
+    latent: str
+
+    KIND = "controller"
+
+    def save(self, path: str | Path) -> None:
+        """Write the controller; see `model_files`."""
+        settings = {"inputs": list(self.inputs), "latent": self.latent}
+        save_model(path, self.KIND, settings, [self.weights])
+
+    @classmethod
+    def load(cls, path: str | Path) -> LinearController:
+        """The controller that `save` wrote.
+
+        Raises:
+            ModelFileError: no such file, or another kind of file.
+        """
+        stored = load_model(path, cls.KIND)
+        (weights,) = stored.weights
+        return cls(weights, stored.texts("inputs"), stored.text("latent"))
+
+
+def controller_shape(
+    inputs: Sequence[str], *, latent_dim: int, hidden_units: int
+) -> tuple[int, int]:
+    """Shape of a controller's weights, the bias row included."""
+    sizes = {"z": latent_dim, "h": hidden_units}
+    return sum(sizes[name] for name in inputs) + 1, ACTIONS
+
+
+def require_inputs(inputs: tuple[str, ...]) -> None:
+    """Raises ParameterError unless the inputs are z, or z and h."""
+    require("inputs", inputs, inputs in (("z",), ("z", "h")), "[z] or [z, h]")

@@ -1,0 +1,70 @@
+"""How an agent is scored: whole episodes on tracks that nothing was trained or chosen on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldmodels.params import require
+from worldmodels.rollout import STEPS_AT_MOST, Episode
+
+SOLVED = 900.0  # the mean over 100 episodes that gym asks for
+
+
+@dataclass(frozen=True)
+class EvaluationParams:
+    """The `evaluation` group of params.yaml.
+
+    episodes: how many. steps: of an episode at most; a score is one with CarRacing's own 1000.
+    first_seed: the first track; the others follow.
+    batch_size: environments a worker steps at once; the graph's batch shape.
+    """
+
+    episodes: int
+    steps: int
+    first_seed: int
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        require("episodes", self.episodes, self.episodes >= 1, "1 or more")
+        require("steps", self.steps, 1 <= self.steps <= STEPS_AT_MOST, f"1 to {STEPS_AT_MOST}")
+        require("first_seed", self.first_seed, self.first_seed >= 0, "0 or more")
+        require("batch_size", self.batch_size, 1 <= self.batch_size <= 1024, "1 to 1024")
+
+    @property
+    def seeds(self) -> range:
+        """Track seeds that are driven."""
+        return range(self.first_seed, self.first_seed + self.episodes)
+
+
+def evaluation_episodes(params: EvaluationParams, *, film: str | None) -> list[Episode]:
+    """The episodes to drive, whole; the first is recorded, and filmed if a path is given."""
+    return [
+        Episode(
+            track_seed=track,
+            noise_seed=track,
+            steps=params.steps,
+            record=film is not None and track == params.first_seed,
+            film=film if track == params.first_seed else None,
+        )
+        for track in params.seeds
+    ]
+
+
+def score(returns: Sequence[float]) -> dict[str, int | float | bool]:
+    """The metrics of an evaluation; the standard deviation is the sample's (n - 1)."""
+    count = len(returns)
+    std = float(np.std(returns, ddof=1)) if count > 1 else 0.0
+    mean = float(np.mean(returns))
+    return {
+        "return_mean": mean,
+        "return_std": std,
+        "return_standard_error": std / count**0.5,
+        "return_median": float(np.median(returns)),
+        "return_min": float(np.min(returns)),
+        "return_max": float(np.max(returns)),
+        "episodes": count,
+        "solved": mean >= SOLVED,
+    }

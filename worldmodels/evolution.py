@@ -1,0 +1,186 @@
+"""Evolution of the controller: CMA-ES asks for candidates, the rollout engine says how they drive.
+
+All candidates of a generation drive the same tracks, and every generation has new ones. What counts
+as the result is the mean of the search distribution, scored on validation tracks that no candidate is
+ever ranked on; the luckiest candidate is never kept. Read `evolve` first, the main loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cma
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.controller import Latent, require_inputs
+from worldmodels.params import require
+from worldmodels.rollout import STEPS_AT_MOST, Episode, RolloutEngine, noise_seed
+
+
+@dataclass(frozen=True)
+class ControllerParams:
+    """The `controller` group of params.yaml; its comments there say more.
+
+    inputs: what C reads: [z] or [z, h].
+    latent: "sample" or "mean".
+    population: candidates a generation.
+    episodes: tracks that each candidate of a generation drives.
+    generations: how many.
+    steps: of an episode at most, training and validation alike.
+    sigma: standard deviation of the search at the start. max_sigma: the most it may grow to.
+    patience: steps without a new tile after which a training episode is given up; null for never.
+    batch_size: environments a worker steps at once; the graph's batch shape.
+    first_seed: the first training track; population plays no part, so there are generations *
+        episodes of them.
+    validation_every: generations between validations of the mean vector.
+    validation_episodes: tracks it is validated on. validation_first_seed: the first of them.
+    """
+
+    inputs: tuple[str, ...]
+    latent: Latent
+    population: int
+    episodes: int
+    generations: int
+    steps: int
+    sigma: float
+    max_sigma: float
+    patience: int | None
+    batch_size: int
+    first_seed: int
+    validation_every: int
+    validation_episodes: int
+    validation_first_seed: int
+
+    def __post_init__(self) -> None:
+        require_inputs(self.inputs)
+        require("population", self.population, 2 <= self.population <= 4096, "2 to 4096")
+        for name in ("episodes", "generations", "validation_every", "validation_episodes"):
+            require(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
+        require("steps", self.steps, 1 <= self.steps <= STEPS_AT_MOST, f"1 to {STEPS_AT_MOST}")
+        require("sigma", self.sigma, self.sigma > 0, "above 0")
+        require("max_sigma", self.max_sigma, self.max_sigma >= self.sigma, "sigma or more")
+        require(
+            "patience", self.patience, self.patience is None or self.patience >= 1, "1 or more, or null"
+        )
+        require("batch_size", self.batch_size, 1 <= self.batch_size <= 1024, "1 to 1024")
+        for name in ("first_seed", "validation_first_seed"):
+            require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
+
+    @property
+    def training_seeds(self) -> range:
+        """Track seeds that candidates are ranked on."""
+        return range(self.first_seed, self.first_seed + self.generations * self.episodes)
+
+    @property
+    def validation_seeds(self) -> range:
+        """Track seeds that the mean vector is chosen on."""
+        first = self.validation_first_seed
+        return range(first, first + self.validation_episodes)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One row of the evolution curve.
+
+    frames: driven by all candidates so far. return_mean, return_std, return_max: over the
+    candidates' mean returns, training tracks. sigma: after the update. validation_return,
+    validation_std: of the mean vector over the validation tracks, where it was validated.
+    mean_vector: the search distribution's mean, (parameters,).
+    """
+
+    generation: int
+    frames: int
+    return_mean: float
+    return_std: float
+    return_max: float
+    sigma: float
+    validation_return: float | None
+    validation_std: float | None
+    mean_vector: NDArray[np.float64]
+
+
+def evolve(
+    params: ControllerParams, engine: RolloutEngine, *, dimensions: int, seed: int
+) -> Iterator[Generation]:
+    """Evolve a controller; yield after every generation.
+
+    Args:
+        params: the `controller` group.
+        engine: plays episodes with candidates of `dimensions` numbers.
+        dimensions: length of a candidate.
+        seed: `base.seed`.
+    """
+    rng = np.random.default_rng(seed)
+    strategy = cma.CMAEvolutionStrategy(
+        np.zeros(dimensions),
+        params.sigma,
+        {
+            "popsize": params.population,
+            "maxstd": params.max_sigma,
+            "randn": lambda *shape: rng.standard_normal(shape),
+            "seed": np.nan,  # cma must not seed NumPy's global generator
+            "verbose": -9,
+            "verb_log": 0,  # no outcmaes/ folder
+        },
+    )
+    frames = 0
+    for generation in range(1, params.generations + 1):
+        candidates = np.array(strategy.ask())
+        first = params.first_seed + (generation - 1) * params.episodes
+        seeds = range(first, first + params.episodes)
+        returns, steps = _drive(
+            candidates, seeds, engine, steps=params.steps, patience=params.patience, seed=seed
+        )
+        frames += steps
+        scores = returns.mean(axis=1)
+        strategy.tell(candidates, -scores)
+        validated = None
+        if generation % params.validation_every == 0 or generation == params.generations:
+            validated, _ = _drive(
+                strategy.mean[None],
+                params.validation_seeds,
+                engine,
+                steps=params.steps,
+                patience=None,
+                seed=seed,
+            )
+        yield Generation(
+            generation,
+            frames,
+            float(scores.mean()),
+            float(scores.std()),
+            float(scores.max()),
+            float(strategy.sigma),
+            None if validated is None else float(validated.mean()),
+            None if validated is None else float(validated.std()),
+            strategy.mean.copy(),
+        )
+
+
+def _drive(
+    candidates: NDArray[np.float64],
+    seeds: range,
+    engine: RolloutEngine,
+    *,
+    steps: int,
+    patience: int | None,
+    seed: int,
+) -> tuple[NDArray[np.float64], int]:
+    """Returns (candidates, tracks) of all candidates on all tracks, and the frames it took."""
+    episodes = [
+        Episode(
+            track_seed=track,
+            noise_seed=noise_seed(seed, track),
+            candidate=candidate,
+            steps=steps,
+            patience=patience,
+        )
+        for candidate in range(len(candidates))
+        for track in seeds
+    ]
+    outcomes = list(engine.play(episodes, candidates))
+    returns = np.array([outcome.episode_return for outcome in outcomes])
+    frames = sum(outcome.steps for outcome in outcomes)
+    return returns.reshape(len(candidates), len(seeds)), frames

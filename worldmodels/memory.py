@@ -1,0 +1,176 @@
+"""Memory, M: an MDN-RNN that predicts the next latent from this one, the action, and what came before.
+
+An LSTM reads (z_t, a_t); a linear head turns its output into one mixture of Gaussians for each latent
+dimension of z_{t+1}. The loss is the negative log likelihood under these mixtures, by log-sum-exp, in
+nats a latent dimension. Architecture after Ha & Schmidhuber 2018, appendix A.2. Read `MDNRNN` first,
+then `mixture_log_likelihood`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from worldmodels.model_files import load_model, save_model
+from worldmodels.params import require
+
+ACTIONS = 3
+
+Tensor: TypeAlias = tf.Tensor
+
+
+@dataclass(frozen=True)
+class MemoryParams:
+    """The `memory` group of params.yaml.
+
+    hidden_units: of the LSTM. mixtures: Gaussians for each latent dimension.
+    sequence_length: steps a training window. batch_size: windows a training step.
+    epochs: passes over the training windows.
+    learning_rate: Adam's at the start; it falls to zero along a cosine.
+    gradient_clip: every gradient is clipped to plus and minus this.
+    """
+
+    hidden_units: int
+    mixtures: int
+    sequence_length: int
+    batch_size: int
+    epochs: int
+    learning_rate: float
+    gradient_clip: float
+
+    def __post_init__(self) -> None:
+        require("hidden_units", self.hidden_units, 1 <= self.hidden_units <= 4096, "1 to 4096")
+        require("mixtures", self.mixtures, 1 <= self.mixtures <= 100, "1 to 100")
+        require(
+            "sequence_length", self.sequence_length, 1 <= self.sequence_length <= 1000, "1 to 1000"
+        )
+        require("batch_size", self.batch_size, 1 <= self.batch_size <= 4096, "1 to 4096")
+        require("epochs", self.epochs, self.epochs >= 1, "1 or more")
+        require(
+            "learning_rate", self.learning_rate, 0 < self.learning_rate <= 1, "above 0, at most 1"
+        )
+        require("gradient_clip", self.gradient_clip, self.gradient_clip > 0, "above 0")
+
+
+def mixture_log_likelihood(
+    target: Tensor, log_weight: Tensor, mean: Tensor, log_std: Tensor
+) -> Tensor:
+    """log of sum_k weight_k N(target; mean_k, std_k), in nats.
+
+    Args:
+        target: (...). The others: (..., mixtures); the log weights are normalised.
+    """
+    standardised = (target[..., None] - mean) * tf.exp(-log_std)
+    log_normal = -0.5 * tf.square(standardised) - log_std - 0.5 * math.log(2 * math.pi)
+    return tf.reduce_logsumexp(log_weight + log_normal, axis=-1)
+
+
+class MDNRNN:
+    """LSTM and mixture density head.
+
+    Args:
+        latent_dim, hidden_units, mixtures: sizes.
+        rng: where the first weights come from.
+    """
+
+    KIND = "memory"
+
+    def __init__(
+        self, latent_dim: int, hidden_units: int, mixtures: int, *, rng: np.random.Generator
+    ) -> None:
+        self.latent_dim, self.hidden_units, self.mixtures = latent_dim, hidden_units, mixtures
+
+        def seed() -> int:
+            return int(rng.integers(2**31))
+
+        self.lstm = keras.layers.LSTM(
+            hidden_units,
+            return_sequences=True,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seed()),
+            recurrent_initializer=keras.initializers.Orthogonal(seed=seed()),
+        )
+        self.lstm.build((None, None, latent_dim + ACTIONS))
+        self.head = keras.layers.Dense(
+            3 * mixtures * latent_dim,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seed()),
+        )
+        self.head.build((None, hidden_units))
+
+    @property
+    def weights(self) -> list[tf.Variable]:
+        """All weights, the LSTM's first."""
+        return self.lstm.trainable_variables + self.head.trainable_variables
+
+    def predict(self, z: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The mixtures of every next latent of whole sequences.
+
+        Args:
+            z: (batch, steps, latent_dim). action: (batch, steps, 3).
+
+        Returns:
+            log weight, mean and log standard deviation, each (batch, steps, latent_dim, mixtures).
+        """
+        hidden = self.lstm(tf.concat([z, action], axis=-1))  # (batch, steps, hidden_units)
+        return self.mixture(hidden)
+
+    def mixture(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The mixtures that a hidden state (..., hidden_units) stands for; see `predict`."""
+        shape = tf.concat([tf.shape(hidden)[:-1], [self.latent_dim, 3 * self.mixtures]], axis=0)
+        logit, mean, log_std = tf.split(tf.reshape(self.head(hidden), shape), 3, axis=-1)
+        return tf.nn.log_softmax(logit), mean, log_std
+
+    def negative_log_likelihood(self, z: Tensor, action: Tensor, mask: Tensor) -> Tensor:
+        """Mean over the steps that count, in nats a latent dimension.
+
+        Args:
+            z: (batch, steps + 1, latent_dim); row t + 1 is the target of row t.
+            action: (batch, steps, 3). mask: (batch, steps), 1 where a step counts.
+        """
+        likelihood = mixture_log_likelihood(z[:, 1:], *self.predict(z[:, :-1], action))
+        per_step = tf.reduce_mean(likelihood, axis=-1)  # (batch, steps)
+        return -tf.reduce_sum(per_step * mask) / tf.reduce_sum(mask)
+
+    def step(self, z: Tensor, action: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of the LSTM.
+
+        Args:
+            z: (batch, latent_dim). action: (batch, 3). hidden, cell: (batch, hidden_units), zeros
+                at the start of an episode.
+
+        Returns:
+            the next hidden and cell state.
+        """
+        _, (hidden, cell) = self.lstm.cell(tf.concat([z, action], axis=-1), [hidden, cell])
+        return hidden, cell
+
+    def save(self, path: str | Path) -> None:
+        """Write weights and what is needed to rebuild the model; see `model_files`."""
+        save_model(
+            path,
+            self.KIND,
+            {
+                "latent_dim": self.latent_dim,
+                "hidden_units": self.hidden_units,
+                "mixtures": self.mixtures,
+            },
+            [weight.numpy() for weight in self.weights],
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> MDNRNN:
+        """The model that `save` wrote.
+
+        Raises:
+            ModelFileError: no such file, another kind of file, or weights of another architecture.
+        """
+        stored = load_model(path, cls.KIND)
+        sizes = [stored.whole_number(name) for name in ("latent_dim", "hidden_units", "mixtures")]
+        model = cls(*sizes, rng=np.random.default_rng(0))
+        stored.assign_to(model.weights)
+        return model

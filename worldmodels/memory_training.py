@@ -1,0 +1,140 @@
+"""Fits the MDN-RNN: Adam on the negative log likelihood, one row of the curve an epoch.
+
+z is drawn anew from the stored mean and log variance in every batch, so that M learns how sure V is.
+Read `fit_memory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from worldmodels.errors import WorldModelsError
+from worldmodels.latents import LatentSequences
+from worldmodels.memory import ACTIONS, MDNRNN, MemoryParams
+from worldmodels.progress import Progress
+
+
+@dataclass(frozen=True)
+class MemoryEpoch:
+    """One row of the training curve: negative log likelihood, nats a latent dimension."""
+
+    epoch: int
+    loss: float
+    val_loss: float
+
+
+def fit_memory(
+    memory: MDNRNN,
+    params: MemoryParams,
+    sequences: LatentSequences,
+    *,
+    training: Sequence[int],
+    validation: Sequence[int],
+    seed: int,
+) -> Iterator[MemoryEpoch]:
+    """Train in place; yield a row after every epoch.
+
+    Args:
+        memory: the model.
+        params: the `memory` group.
+        sequences: windows of latents.
+        training, validation: which episodes.
+        seed: of the order and the noise; step s of epoch e always draws the same.
+
+    Raises:
+        WorldModelsError: no windows to train or validate on, or the loss is no longer a number.
+    """
+    steps = _steps(sequences, training, params)
+    schedule = keras.optimizers.schedules.CosineDecay(params.learning_rate, params.epochs * steps)
+    optimizer = keras.optimizers.Adam(schedule, clipvalue=params.gradient_clip)
+    signature = (
+        tf.TensorSpec(
+            (params.batch_size, params.sequence_length + 1, memory.latent_dim), tf.float32
+        ),
+        tf.TensorSpec((params.batch_size, params.sequence_length, ACTIONS), tf.float32),
+        tf.TensorSpec((params.batch_size, params.sequence_length), tf.float32),
+    )
+
+    @tf.function(input_signature=signature)
+    def train_step(z: tf.Tensor, action: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = memory.negative_log_likelihood(z, action, mask)
+        gradients = tape.gradient(loss, memory.weights)
+        optimizer.apply_gradients(zip(gradients, memory.weights, strict=True))
+        return loss
+
+    @tf.function(input_signature=signature)
+    def validation_step(z: tf.Tensor, action: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        return memory.negative_log_likelihood(z, action, mask)
+
+    def batches(windows: NDArray[np.int64], epoch: int) -> tf.data.Dataset:
+        return tf.data.Dataset.from_generator(
+            lambda: _batches(sequences, windows, params.batch_size, seed=[seed, epoch]),
+            output_signature=signature,
+        ).prefetch(4)
+
+    with Progress("train_memory", params.epochs * steps, "batch") as progress:
+        for epoch in range(params.epochs):
+            trained = _Mean()
+            windows = sequences.windows(training, rng=np.random.default_rng([seed, epoch]))
+            for z, action, mask in batches(windows, epoch):
+                trained.add(train_step(z, action, mask), mask)
+                progress.advance(1, loss=trained.mean)
+            validated = _Mean()
+            for z, action, mask in batches(sequences.windows(validation, rng=None), params.epochs):
+                validated.add(validation_step(z, action, mask), mask)
+            row = MemoryEpoch(epoch + 1, trained.mean, validated.mean)
+            if not np.isfinite([row.loss, row.val_loss]).all():
+                raise WorldModelsError(
+                    f"train_memory: the loss is not a number in epoch {epoch + 1} ({row}); "
+                    f"lower memory.learning_rate (it is {params.learning_rate})"
+                )
+            yield row
+
+
+class _Mean:
+    """Mean loss, each batch weighed by the steps that count in it."""
+
+    def __init__(self) -> None:
+        self._sum = self._steps = 0.0
+
+    def add(self, loss: tf.Tensor, mask: tf.Tensor) -> None:
+        steps = float(tf.reduce_sum(mask))
+        self._sum += float(loss) * steps
+        self._steps += steps
+
+    @property
+    def mean(self) -> float:
+        return self._sum / self._steps
+
+
+def _steps(sequences: LatentSequences, episodes: Sequence[int], params: MemoryParams) -> int:
+    windows = len(sequences.windows(episodes, rng=None))
+    if windows == 0:
+        raise WorldModelsError(
+            "train_memory: expected episodes of at least 2 steps, got none; raise sampling.steps"
+        )
+    return -(-windows // params.batch_size)
+
+
+def _batches(
+    sequences: LatentSequences,
+    windows: NDArray[np.int64],
+    batch_size: int,
+    *,
+    seed: Sequence[int],
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
+    """z drawn for each window, its actions and its mask; windows of no steps fill the last batch."""
+    for step, start in enumerate(range(0, len(windows), batch_size)):
+        batch = windows[start : start + batch_size]
+        padding = np.zeros((batch_size - len(batch), 2), np.int64)
+        read = sequences.read(np.concatenate([batch, padding]))
+        rng = np.random.default_rng([*seed, step])
+        noise = rng.standard_normal(read.mean.shape, dtype=np.float32)
+        yield read.mean + np.exp(0.5 * read.log_var) * noise, read.action, read.mask

@@ -1,0 +1,340 @@
+"""The loader of params.yaml: one frozen dataclass per group, one clear line per mistake.
+
+Read `load_group` first. A stage calls it once for each group that it uses; the dataclass stands
+beside the thing that it configures and refuses nonsense in `__post_init__` with `require`. Values
+are read by the field's type and not by YAML's guess, because `dvc exp run -S` may write 1e-05 as
+a text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import types
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import (
+    TYPE_CHECKING,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from worldmodels.errors import WorldModelsError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+
+# What YAML's scalars, lists and mappings become.
+Value: TypeAlias = "None | bool | int | float | str | list[Value] | dict[str, Value]"
+
+# A failed `dvc exp run -S` leaves its change in params.yaml, so each refusal says how to undo it.
+HOW_TO_TAKE_BACK = (
+    "params.yaml keeps this value until you change it: edit it, "
+    "or take back all changes with `git restore params.yaml`"
+)
+
+
+class ParameterError(WorldModelsError):
+    """A value of params.yaml that cannot be used. `key` is its dotted name, such as vae.epochs."""
+
+    def __init__(self, problem: str, *, key: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.key = key
+
+    def __str__(self) -> str:
+        place = f"{self.key}: " if self.key else ""
+        return f"{place}{self.problem}; {HOW_TO_TAKE_BACK}"
+
+
+@dataclasses.dataclass(frozen=True)
+class BaseParams:
+    """The group `base`: what all stages share."""
+
+    seed: int  # each stage derives its own generators from it; 0 is a seed like any other
+    validation_share: float  # of the episodes, held out from training V and M
+
+    def __post_init__(self) -> None:
+        seed_fits = 0 <= self.seed < 2**31
+        require("seed", self.seed, seed_fits, "a whole number from 0 to 2147483647")
+        share_fits = 0 < self.validation_share < 1
+        require("validation_share", self.validation_share, share_fits, "between 0 and 1")
+
+
+def require(key: str, got: object, condition: bool, expected: str) -> None:
+    """Refuse the value `got` of `key` (named without its group) unless `condition` holds.
+
+    Raises:
+        ParameterError: says `expected` and what came; `load_group` puts the group before the key.
+    """
+    if not condition:
+        raise ParameterError(f"expected {expected}, got {_shown(got)}", key=key)
+
+
+def check_disjoint(ranges: dict[str, range]) -> None:
+    """Refuse track seeds that serve two purposes; `ranges` maps each purpose to its seeds (step 1).
+
+    Raises:
+        ParameterError: names the first two ranges that share a seed.
+    """
+    for (name, seeds), (other_name, other_seeds) in combinations(ranges.items(), 2):
+        if max(seeds.start, other_seeds.start) < min(seeds.stop, other_seeds.stop):
+            raise ParameterError(
+                f"{name} seeds {_span(seeds)} overlap {other_name} seeds {_span(other_seeds)}: "
+                "expected tracks that only one of the two uses, move one first seed"
+            )
+
+
+def require_only_groups(found: Iterable[str], known: list[str]) -> None:
+    """Refuse a group of params.yaml that no stage reads.
+
+    Raises:
+        ParameterError: names the group, and the known one that it resembles.
+    """
+    for group in found:
+        if group not in known:
+            nearest = difflib.get_close_matches(group, known, n=1)
+            guess = f"did you mean {nearest[0]}?" if nearest else f"expected {_listed(known)}"
+            raise ParameterError(f"unknown group, {guess}", key=group)
+
+
+def load_group(group: str, cls: type[T], path: str | Path = "params.yaml") -> T:
+    """Build the frozen dataclass `cls` from one group of params.yaml.
+
+    Every field must be in the file, and nothing else may be.
+
+    Raises:
+        WorldModelsError: the file is missing or is not YAML.
+        ParameterError: a key is missing, unknown, of the wrong type or refused by `cls`.
+    """
+    groups = read_params(path)
+    if group not in groups:
+        problem = f"expected this group in {path}, got only {_listed(groups)}"
+        raise ParameterError(problem, key=group)
+    values = groups[group]
+    kinds = get_type_hints(cls)
+    names = [field.name for field in dataclasses.fields(cls) if field.init]
+    for key in values:
+        if key not in names:
+            nearest = difflib.get_close_matches(str(key), names, n=1)
+            guess = f"did you mean {nearest[0]}?" if nearest else f"expected {_listed(names)}"
+            raise ParameterError(f"unknown key, {guess}", key=f"{group}.{key}")
+    for name in names:
+        if name not in values:
+            expected = _expected(kinds[name])
+            problem = f"expected {expected}, got nothing: the key is not in {path}"
+            raise ParameterError(problem, key=f"{group}.{name}")
+    coerced: dict[str, object] = {}
+    for name in names:
+        try:
+            coerced[name] = _coerce(values[name], kinds[name])
+        except _NotOfKind:
+            expected = _expected(kinds[name])
+            problem = f"expected {expected}, got {_shown(values[name])}"
+            raise ParameterError(problem, key=f"{group}.{name}") from None
+    try:
+        return cls(**coerced)
+    except ParameterError as error:
+        error.key = f"{group}.{error.key}" if error.key else group
+        raise
+
+
+def read_params(path: str | Path = "params.yaml") -> dict[str, dict[str, Value]]:
+    """Read params.yaml as it stands, group by group, without a look at the values' types.
+
+    Raises:
+        WorldModelsError: the file is missing, is not YAML, or is not a mapping.
+        ParameterError: a group is not a mapping.
+    """
+    groups: dict[str, dict[str, Value]] = {}
+    for group, values in read_mapping(path).items():
+        if not isinstance(values, dict):
+            raise ParameterError(f"expected a group of keys, got {_shown(values)}", key=str(group))
+        groups[group] = values
+    return groups
+
+
+def flatten(groups: Mapping[str, Value | dict[str, Value]]) -> dict[str, Value]:
+    """Name the values by their dotted keys: {'vae': {'epochs': 10}} becomes {'vae.epochs': 10}."""
+    flat: dict[str, Value] = {}
+    for key, value in groups.items():
+        if isinstance(value, dict):
+            flat.update({f"{key}.{inner}": leaf for inner, leaf in flatten(value).items()})
+        else:
+            flat[str(key)] = value
+    return flat
+
+
+def read_mapping(path: str | Path) -> dict[str, Value]:
+    """Read a YAML 1.2 file whose top level is a mapping.
+
+    Raises:
+        WorldModelsError: the file is missing, is not YAML, or is not a mapping.
+    """
+    mend = f"edit it, or take back all changes with `git restore {path}`"
+    try:
+        content = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WorldModelsError(
+            f"{path}: expected a YAML file, got none in {Path.cwd()}: run from the repository's "
+            f"root, or bring it back with `git restore {path}`"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorldModelsError(f"{path}: expected a readable text file, got {error}") from None
+    except YAMLError as error:
+        raise WorldModelsError(f"{path}: expected YAML, got {_fault(error)}; {mend}") from None
+    if not isinstance(content, dict):
+        got = _shown(content)
+        raise WorldModelsError(f"{path}: expected a mapping of keys, got {got}; {mend}")
+    return content
+
+
+class _NotOfKind(Exception):
+    """A value that a field of this type cannot mean."""
+
+
+def _coerce(value: object, kind: object) -> object:
+    """Read `value` as a person who writes it for a field of type `kind` means it.
+
+    Raises:
+        _NotOfKind: it cannot be read so.
+    """
+    if get_origin(kind) in (Union, types.UnionType):
+        return None if value is None or value == "null" else _coerce(value, _not_none(kind))
+    if get_origin(kind) is Literal:
+        return _coerce_to_one_of(value, get_args(kind))
+    if get_origin(kind) is tuple:
+        return _coerce_to_tuple(value, get_args(kind))
+    if kind is bool:
+        return _coerce_to_bool(value)
+    if kind is int:
+        return _coerce_to_int(value)
+    if kind is float:
+        return _coerce_to_float(value)
+    if kind is str:
+        if isinstance(value, str):
+            return value
+        raise _NotOfKind
+    raise TypeError(f"no reader for fields of type {kind}")
+
+
+def _coerce_to_bool(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    raise _NotOfKind
+
+
+def _coerce_to_int(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        try:
+            return int(value)
+        except ValueError:
+            pass  # '1e3' is a whole number too, read below
+    number = _coerce_to_float(value)
+    if not number.is_integer():
+        raise _NotOfKind
+    return int(number)
+
+
+def _coerce_to_float(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise _NotOfKind
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):  # not a number, or one beyond 1.8e308
+        raise _NotOfKind from None
+    if not math.isfinite(number):
+        raise _NotOfKind
+    return number
+
+
+def _coerce_to_tuple(value: object, kinds: tuple[object, ...]) -> tuple[object, ...]:
+    if isinstance(value, str):
+        try:
+            value = YAML(typ="safe", pure=True).load(value)
+        except YAMLError:
+            raise _NotOfKind from None
+    if not isinstance(value, list):
+        raise _NotOfKind
+    if kinds[-1] is Ellipsis:
+        kinds = kinds[:1] * len(value)
+    if len(value) != len(kinds):
+        raise _NotOfKind
+    return tuple(_coerce(item, kind) for item, kind in zip(value, kinds, strict=True))
+
+
+def _coerce_to_one_of(value: object, choices: tuple[object, ...]) -> object:
+    for choice in choices:
+        try:
+            if _coerce(value, type(choice)) == choice:
+                return choice
+        except _NotOfKind:
+            pass  # of another type than this choice, perhaps not than the next
+    raise _NotOfKind
+
+
+def _expected(kind: object) -> str:
+    """Say in words what a field of type `kind` takes."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return f"{_expected(_not_none(kind))} or null"
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(repr(choice) for choice in get_args(kind))}"
+    if get_origin(kind) is tuple:
+        items = ("..." if item is Ellipsis else _expected(item) for item in get_args(kind))
+        return f"a list [{', '.join(items)}]"
+    words: dict[object, str] = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a finite number",
+        str: "a text",
+    }
+    return words[kind]
+
+
+def _not_none(kind: object) -> object:
+    """The X of `X | None`, the one union that parameters have."""
+    (inner,) = (member for member in get_args(kind) if member is not types.NoneType)
+    return inner
+
+
+def _shown(value: object) -> str:
+    """A value and its type, in YAML's words where Python's differ."""
+    if value is None:
+        return "null"
+    if isinstance(value, tuple):  # a person wrote it as a list
+        value = list(value)
+    return f"{value!r} ({type(value).__name__})"
+
+
+def _listed(names: Iterable[object]) -> str:
+    return ", ".join(str(name) for name in names) or "nothing"
+
+
+def _span(seeds: range) -> str:
+    return f"{seeds.start}-{seeds.stop - 1}" if len(seeds) > 1 else f"{seeds.start}"
+
+
+def _fault(error: YAMLError) -> str:
+    """A YAML error on one line: what is wrong and where."""
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        fault = f"{error.problem} on line {mark.line + 1}, column {mark.column + 1}"
+    else:
+        fault = str(error)
+    return " ".join(fault.split())

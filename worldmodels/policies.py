@@ -1,0 +1,81 @@
+"""Policies that explore: they choose actions without looking, to fill the first episodes.
+
+Each is a `rollout.Policy` whose actions are a function of the episode's noise seed alone. Read
+`BrownianPolicy` first, the default.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.rollout import Episode
+
+PolicyName = Literal["brownian", "uniform"]
+
+
+class ScriptedPolicy:
+    """A policy that knows all actions of an episode when it begins; see `script`."""
+
+    def __init__(self, batch_size: int) -> None:
+        self._scripts = [np.zeros((1, 3), np.float32)] * batch_size
+        self._step = np.zeros(batch_size, int)
+
+    def set_candidates(self, candidates: NDArray[np.float64] | None) -> None:
+        """Exploring takes no candidates."""
+
+    def begin(self, slot: int, episode: Episode) -> None:
+        """Write the script for the episode that starts in this slot."""
+        rng = np.random.default_rng(episode.noise_seed)
+        self._scripts[slot] = self.script(episode.steps, rng=rng).astype(np.float32)
+        self._step[slot] = 0
+
+    def act(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The next action of each script, (slots, 3) float32, whatever the frames show."""
+        rows = [
+            script[min(step, len(script) - 1)]
+            for script, step in zip(self._scripts, self._step, strict=True)
+        ]
+        self._step += 1
+        return np.stack(rows)
+
+    def script(self, steps: int, *, rng: np.random.Generator) -> NDArray[np.float64]:
+        """All actions of an episode, (steps, 3): steering in [-1, 1], gas and brake in [0, 1]."""
+        raise NotImplementedError
+
+
+class UniformPolicy(ScriptedPolicy):
+    """Every action drawn uniformly from the action space, gym's `action_space.sample()`."""
+
+    def script(self, steps: int, *, rng: np.random.Generator) -> NDArray[np.float64]:
+        return rng.uniform([-1.0, 0.0, 0.0], [1.0, 1.0, 1.0], size=(steps, 3))
+
+
+class BrownianPolicy(ScriptedPolicy):
+    """Each control wanders: an Ornstein-Uhlenbeck process around a resting value, clipped to range.
+
+    Independent actions cancel out from frame to frame and the car hardly moves; wandering ones hold
+    a turn or a speed for a moment, so that the frames show road, bends, drifts and grass.
+    """
+
+    REST = np.array([0.0, 0.15, -0.15])  # steering straight, a little gas, the brake mostly off
+    SPREAD = np.array([0.45, 0.3, 0.25])  # standard deviation once it has wandered
+    SECONDS = 0.2  # after which a control has forgotten most of where it was
+    FRAMES_PER_SECOND = 50
+
+    def script(self, steps: int, *, rng: np.random.Generator) -> NDArray[np.float64]:
+        keep = np.exp(-1.0 / (self.SECONDS * self.FRAMES_PER_SECOND))
+        controls = np.empty((steps, 3))
+        offset = np.zeros(3)
+        for step in range(steps):
+            offset = keep * offset + np.sqrt(1 - keep**2) * self.SPREAD * rng.standard_normal(3)
+            controls[step] = self.REST + offset
+        return np.clip(controls, [-1.0, 0.0, 0.0], 1.0)
+
+
+POLICIES: dict[PolicyName, type[ScriptedPolicy]] = {
+    "brownian": BrownianPolicy,
+    "uniform": UniformPolicy,
+}

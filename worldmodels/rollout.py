@@ -1,0 +1,439 @@
+"""Plays many episodes at once: a pool of worker processes, each stepping its environments in lock step.
+
+The engine knows nothing of models. It is given an environment class, something that makes a batched
+policy, and a list of episodes to play; what comes back is in the list's order and does not depend on
+how many workers there were, which of them played what, or in whose company. Read `RolloutEngine.play`
+first, then `_Worker.run`, which is what happens inside a process.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.errors import WorldModelsError
+from worldmodels.film import Film
+from worldmodels.frames import preprocess
+from worldmodels.telemetry import COLUMNS, Telemetry
+
+if TYPE_CHECKING:
+    from gym.envs.box2d.car_racing import CarRacing
+
+STEPS_AT_MOST = 1000  # of a CarRacing episode
+FRAME_COST = 0.1  # what CarRacing charges for every frame
+DEATHS_AT_MOST = 3  # of workers on the same episode, before the episode itself is suspected
+SILENCE_AT_MOST = 120.0  # seconds without a sign of life before a worker counts as hung
+SIGN_OF_LIFE_EVERY = 5.0  # seconds
+
+EndReason = Literal["lap", "off_field", "time_limit", "patience"]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode to play.
+
+    track_seed: what the environment is reset with; the same seed gives the same track.
+    noise_seed: what the policy draws its noise from.
+    candidate: which of the candidates handed to `RolloutEngine.play` drives.
+    steps: the episode is truncated after this many.
+    patience: give up after this many steps without a new tile; None plays on.
+    random_start: start on a tile drawn by the environment, not the track's first.
+    record: bring back frames, actions, rewards and privileged values.
+    film: write what gym's own camera sees to this MP4.
+    """
+
+    track_seed: int
+    noise_seed: int = 0
+    candidate: int = 0
+    steps: int = STEPS_AT_MOST
+    patience: int | None = None
+    random_start: bool = False
+    record: bool = False
+    film: str | None = None
+
+
+@dataclass
+class Recording:
+    """What an episode looked like; row t is what was seen, the action chosen on seeing it, and what
+    followed.
+
+    frames: (steps, height, width, 3) uint8, preprocessed.
+    actions: (steps, 3) float32. rewards: (steps,) float32. privileged: (steps, 6) float32.
+    """
+
+    frames: NDArray[np.uint8]
+    actions: NDArray[np.float32]
+    rewards: NDArray[np.float32]
+    privileged: NDArray[np.float32]
+
+
+@dataclass
+class Outcome:
+    """How an episode ended.
+
+    episode_return: the sum of rewards. An episode given up for want of patience is charged the frames
+    that it would still have cost, so that giving up is never the better choice.
+    """
+
+    episode: Episode
+    episode_return: float
+    steps: int
+    tiles: int
+    reason: EndReason
+    recording: Recording | None = None
+
+
+class Policy(Protocol):
+    """Chooses actions for a fixed number of slots, each of them one running episode."""
+
+    def set_candidates(self, candidates: NDArray[np.float64] | None) -> None:
+        """Take the candidates that `Episode.candidate` numbers, (candidates, parameters)."""
+
+    def begin(self, slot: int, episode: Episode) -> None:
+        """A new episode starts in this slot."""
+
+    def act(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(slots, height, width, 3) uint8 to (slots, 3) float32: steering, gas and brake."""
+
+
+class RolloutError(WorldModelsError):
+    """An episode could not be played."""
+
+
+def noise_seed(seed: int, track_seed: int) -> int:
+    """The noise seed of the episode on this track, of a run with this `base.seed`."""
+    return int(np.random.SeedSequence([seed, track_seed]).generate_state(1)[0])
+
+
+def worker_count() -> int:
+    """WORLDMODELS_WORKERS, or the number of cores that this process may use.
+
+    Raises:
+        RolloutError: WORLDMODELS_WORKERS is not a whole number above 0.
+    """
+    text = os.environ.get("WORLDMODELS_WORKERS")
+    if text is None:
+        return len(os.sched_getaffinity(0))
+    if not text.isdigit() or int(text) < 1:
+        raise RolloutError(
+            f"WORLDMODELS_WORKERS: expected a whole number above 0, got {text!r}; "
+            "unset it to use all cores"
+        )
+    return int(text)
+
+
+class _Slot:
+    """One environment of a worker and the episode that runs in it."""
+
+    def __init__(self, env: CarRacing, image_shape: tuple[int, int]) -> None:
+        self._env = env
+        self._image_shape = image_shape
+        self.job: int | None = None
+
+    def begin(self, job: int, episode: Episode) -> NDArray[np.uint8]:
+        self.job, self.episode = job, episode
+        options = {"start_tile": "random"} if episode.random_start else None
+        frame, _ = self._env.reset(seed=episode.track_seed, options=options)
+        self._return = 0.0
+        self._steps = 0
+        self._tiles = self._env.tile_visited_count
+        self._steps_since_tile = 0
+        self._film = Film(episode.film) if episode.film else None
+        if episode.record:
+            height, width = self._image_shape
+            self._frames = np.empty((episode.steps, height, width, 3), np.uint8)
+            self._actions = np.empty((episode.steps, 3), np.float32)
+            self._rewards = np.empty(episode.steps, np.float32)
+            self._privileged = np.empty((episode.steps, len(COLUMNS)), np.float32)
+            self._telemetry = Telemetry(self._env)
+        self._seen = preprocess(frame, self._image_shape)
+        return self._seen
+
+    def step(self, action: NDArray[np.float32]) -> Outcome | NDArray[np.uint8]:
+        """The outcome, if that was the last step, or else the next preprocessed frame."""
+        episode = self.episode
+        row = self._steps
+        if episode.record:
+            self._frames[row] = self._seen
+            self._actions[row] = action
+            self._privileged[row] = self._telemetry.measure()
+        if self._film:
+            self._film.add(self._env.render())
+        frame, reward, terminated, truncated, _ = self._env.step(action.astype(np.float64))
+        if episode.record:
+            self._rewards[row] = reward
+        self._return += reward
+        self._steps += 1
+        self._steps_since_tile += 1
+        if self._env.tile_visited_count > self._tiles:
+            self._tiles = self._env.tile_visited_count
+            self._steps_since_tile = 0
+        if terminated:
+            return self._outcome("off_field")
+        if truncated:
+            return self._outcome("lap")
+        if self._steps == episode.steps:
+            return self._outcome("time_limit")
+        if episode.patience is not None and self._steps_since_tile >= episode.patience:
+            self._return -= FRAME_COST * (episode.steps - self._steps)
+            return self._outcome("patience")
+        self._seen = preprocess(frame, self._image_shape)
+        return self._seen
+
+    def _outcome(self, reason: EndReason) -> Outcome:
+        self.job = None
+        if self._film:
+            self._film.close()
+        recording = None
+        if self.episode.record:
+            rows = slice(self._steps)
+            recording = Recording(
+                self._frames[rows], self._actions[rows], self._rewards[rows], self._privileged[rows]
+            )
+        return Outcome(
+            self.episode,
+            float(self._return),
+            self._steps,
+            int(self._tiles),
+            reason,
+            recording,
+        )
+
+
+class _Worker:
+    """What runs in a process: one policy, a batch of environments, and a pipe to the engine."""
+
+    def __init__(
+        self,
+        pipe: Connection,
+        make_env: Callable[[], CarRacing],
+        make_policy: Callable[[int], Policy],
+        *,
+        image_shape: tuple[int, int],
+        batch_size: int,
+    ) -> None:
+        self._pipe = pipe
+        self._make_env = make_env
+        self._policy = make_policy(batch_size)
+        self._image_shape = image_shape
+        self._slots: list[_Slot | None] = [None] * batch_size
+        self._frames = np.zeros((batch_size, *image_shape, 3), np.uint8)
+        self._queue: deque[tuple[int, Episode]] = deque()
+
+    def run(self) -> None:
+        """Play whatever the engine sends, until it hangs up."""
+        told = time.monotonic()
+        while True:
+            running = [slot for slot in self._slots if slot is not None and slot.job is not None]
+            self._receive(wait_for_work=not running)
+            self._fill()
+            actions = self._policy.act(self._frames)
+            for index, slot in enumerate(self._slots):
+                if slot is None or slot.job is None:
+                    continue
+                job = slot.job
+                ended = slot.step(actions[index])
+                if isinstance(ended, Outcome):
+                    self._pipe.send(("outcome", job, ended))
+                else:
+                    self._frames[index] = ended
+            if time.monotonic() - told > SIGN_OF_LIFE_EVERY:
+                told = time.monotonic()
+                self._pipe.send(("alive",))
+
+    def _receive(self, *, wait_for_work: bool) -> None:
+        while self._pipe.poll(None if wait_for_work and not self._queue else 0):
+            kind, payload = self._pipe.recv()
+            if kind == "candidates":
+                self._policy.set_candidates(payload)
+            else:
+                self._queue.append(payload)
+
+    def _fill(self) -> None:
+        for index in range(len(self._slots)):
+            if not self._queue:
+                return
+            slot = self._slots[index]
+            if slot is None:
+                slot = self._slots[index] = _Slot(self._make_env(), self._image_shape)
+            if slot.job is None:
+                job, episode = self._queue.popleft()
+                self._frames[index] = slot.begin(job, episode)
+                self._policy.begin(index, episode)
+
+
+def _run_worker(
+    pipe: Connection,
+    make_env: Callable[[], CarRacing],
+    make_policy: Callable[[int], Policy],
+    image_shape: tuple[int, int],
+    batch_size: int,
+) -> None:
+    try:
+        _Worker(
+            pipe, make_env, make_policy, image_shape=image_shape, batch_size=batch_size
+        ).run()
+    except (EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
+        pass  # The engine has gone or is stopping; nobody is left to tell.
+    except WorldModelsError as error:
+        pipe.send(("error", str(error)))
+    except Exception:
+        pipe.send(("error", traceback.format_exc()))
+
+
+class _Handle:
+    """The engine's side of one worker."""
+
+    def __init__(self, process: BaseProcess, pipe: Connection) -> None:
+        self.process = process
+        self.pipe = pipe
+        self.jobs: set[int] = set()
+        self.heard = time.monotonic()
+
+
+class RolloutEngine:
+    """A pool of workers; use it as a context manager, so that they end with it.
+
+    Args:
+        make_env: makes one environment; called in the workers (a class will do).
+        make_policy: makes a policy of so many slots; called in the workers, so it must be picklable.
+        image_shape: height and width that frames are resized to before anybody sees them.
+        batch_size: environments a worker steps in lock step, the policy's batch shape.
+        workers: processes; `worker_count()` if None.
+    """
+
+    def __init__(
+        self,
+        make_env: Callable[[], CarRacing],
+        make_policy: Callable[[int], Policy],
+        *,
+        image_shape: tuple[int, int],
+        batch_size: int,
+        workers: int | None = None,
+    ) -> None:
+        self._worker_args = (make_env, make_policy, image_shape, batch_size)
+        self._batch_size = batch_size
+        self._context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+        self._handles = [self._start() for _ in range(workers or worker_count())]
+
+    def __enter__(self) -> RolloutEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all workers."""
+        for handle in self._handles:
+            handle.pipe.close()
+            handle.process.kill()
+        for handle in self._handles:
+            handle.process.join()
+        self._handles = []
+
+    def play(
+        self, episodes: Sequence[Episode], candidates: NDArray[np.float64] | None = None
+    ) -> Iterator[Outcome]:
+        """Play all episodes; yield their outcomes in the order of `episodes`, each as soon as it and
+        all before it have ended. A worker that dies or hangs is replaced and its episodes are played
+        again.
+
+        Raises:
+            RolloutError: a worker reported an error, or an episode killed three workers.
+        """
+        waiting = deque(enumerate(episodes))
+        deaths = [0] * len(episodes)
+        outcomes: dict[int, Outcome] = {}
+        following = 0
+        for handle in self._handles:
+            self._send(handle, ("candidates", candidates))
+        while following < len(episodes):
+            self._hand_out(waiting)
+            for handle in self._ready():
+                try:
+                    kind, *payload = handle.pipe.recv()
+                except (EOFError, ConnectionResetError):
+                    self._replace(handle, episodes, waiting, deaths, candidates)
+                    continue
+                handle.heard = time.monotonic()
+                if kind == "error":
+                    raise RolloutError(f"a rollout worker failed: {payload[0]}")
+                if kind == "outcome":
+                    job, outcome = payload
+                    handle.jobs.discard(job)
+                    outcomes[job] = outcome
+            for handle in list(self._handles):
+                if handle.jobs and time.monotonic() - handle.heard > SILENCE_AT_MOST:
+                    self._replace(handle, episodes, waiting, deaths, candidates)
+            while following in outcomes:
+                yield outcomes.pop(following)
+                following += 1
+
+    def _start(self) -> _Handle:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=_run_worker, args=(theirs, *self._worker_args), daemon=True
+        )
+        process.start()
+        theirs.close()
+        return _Handle(process, ours)
+
+    @staticmethod
+    def _send(handle: _Handle, message: tuple[str, object]) -> None:
+        try:
+            handle.pipe.send(message)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # Dead: its pipe reads as ended, and `play` replaces it.
+
+    def _hand_out(self, waiting: deque[tuple[int, Episode]]) -> None:
+        """Give every free slot an episode, the workers in turn so that each gets its share."""
+        free = True
+        while waiting and free:
+            free = False
+            for handle in self._handles:
+                if waiting and len(handle.jobs) < self._batch_size:
+                    job, episode = waiting.popleft()
+                    if not handle.jobs:
+                        handle.heard = time.monotonic()  # It had no reason to speak while idle.
+                    self._send(handle, ("episode", (job, episode)))
+                    handle.jobs.add(job)
+                    free = True
+
+    def _ready(self) -> list[_Handle]:
+        by_pipe = {handle.pipe: handle for handle in self._handles}
+        return [by_pipe[pipe] for pipe in wait(list(by_pipe), timeout=1.0)]  # type: ignore[index]
+
+    def _replace(
+        self,
+        handle: _Handle,
+        episodes: Sequence[Episode],
+        waiting: deque[tuple[int, Episode]],
+        deaths: list[int],
+        candidates: NDArray[np.float64] | None,
+    ) -> None:
+        handle.process.kill()
+        handle.process.join()
+        handle.pipe.close()
+        for job in sorted(handle.jobs, reverse=True):
+            deaths[job] += 1
+            if deaths[job] >= DEATHS_AT_MOST:
+                raise RolloutError(
+                    f"{deaths[job]} workers died while they played {episodes[job]}: "
+                    f"the last with exit code {handle.process.exitcode}; "
+                    "-9 is a kill, usually for want of memory"
+                )
+            waiting.appendleft((job, episodes[job]))
+        fresh = self._start()
+        self._handles[self._handles.index(handle)] = fresh
+        self._send(fresh, ("candidates", candidates))

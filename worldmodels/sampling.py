@@ -1,0 +1,84 @@
+"""Which episodes the exploring policy drives, and what they amount to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldmodels.params import require
+from worldmodels.policies import PolicyName
+from worldmodels.rollout import STEPS_AT_MOST, Episode, noise_seed
+from worldmodels.telemetry import COLUMNS, ROAD_HALF_WIDTH
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """The `sampling` group of params.yaml.
+
+    policy: who drives, a name of `policies.POLICIES`.
+    episodes: how many. steps: each at most.
+    patience: steps without a new tile after which an episode ends; null for never.
+    random_start: start on a random tile of the track, as the paper's sampler does.
+    first_seed: the first track; the others follow.
+    """
+
+    policy: PolicyName
+    episodes: int
+    steps: int
+    patience: int | None
+    random_start: bool
+    first_seed: int
+
+    def __post_init__(self) -> None:
+        require("episodes", self.episodes, self.episodes >= 2, "2 or more")
+        require("steps", self.steps, 2 <= self.steps <= STEPS_AT_MOST, f"2 to {STEPS_AT_MOST}")
+        require(
+            "patience", self.patience, self.patience is None or self.patience >= 2, "2 or more, or null"
+        )
+        require("first_seed", self.first_seed, self.first_seed >= 0, "0 or more")
+
+    @property
+    def seeds(self) -> range:
+        """Track seeds that are driven."""
+        return range(self.first_seed, self.first_seed + self.episodes)
+
+
+def sampling_episodes(params: SamplingParams, *, seed: int) -> list[Episode]:
+    """The episodes to record, of a run with this `base.seed`."""
+    return [
+        Episode(
+            track_seed=track,
+            noise_seed=noise_seed(seed, track),
+            steps=params.steps,
+            patience=params.patience,
+            random_start=params.random_start,
+            record=True,
+        )
+        for track in params.seeds
+    ]
+
+
+class SamplingSummary:
+    """What the recorded episodes amount to, gathered one by one."""
+
+    def __init__(self) -> None:
+        self._returns: list[float] = []
+        self._frames = self._on_road = 0
+
+    def add(self, rewards: Sequence[float], privileged: np.ndarray) -> None:
+        """Count an episode: its rewards (steps,) and privileged values (steps, 6)."""
+        self._returns.append(float(np.sum(rewards)))
+        self._frames += len(privileged)
+        distance = np.abs(privileged[:, COLUMNS.index("road_distance")])
+        self._on_road += int((distance < ROAD_HALF_WIDTH).sum())
+
+    def metrics(self) -> dict[str, int | float]:
+        """Episodes, frames, mean return (rewards as they came), share of frames on the road."""
+        return {
+            "episodes": len(self._returns),
+            "frames": self._frames,
+            "return_mean": float(np.mean(self._returns)),
+            "on_road_share": self._on_road / self._frames,
+        }

@@ -1,0 +1,278 @@
+"""Vision, V: a variational autoencoder that turns a frame into a few Gaussian numbers and back.
+
+The evidence of a frame x under a latent z with prior p(z) = N(0, I) is bounded from below by the ELBO
+
+    log p(x) >= E_q[log p(x | z)] - KL(q(z | x) || p(z)),    q(z | x) = N(mean(x), exp(log_var(x)))
+
+With p(x | z) = N(decode(z), 1/2) for every pixel, the first term is minus the squared error summed
+over the pixels, up to a constant. The second has a closed form, for each latent dimension
+
+    KL = (mean^2 + exp(log_var) - 1 - log_var) / 2.
+
+z = mean + exp(log_var / 2) * noise (Kingma & Welling 2013) lets gradients through the sampling.
+Architecture after Ha & Schmidhuber 2018, appendix A.1. Read `VAE` first, then `negative_elbo`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from worldmodels.errors import WorldModelsError
+from worldmodels.frames import LARGEST_SIDE, SMALLEST_SIDE
+from worldmodels.model_files import load_model, save_model
+from worldmodels.params import require
+
+FILTERS = (32, 64, 128, 256)
+KERNEL, STRIDE = 4, 2
+
+Tensor: TypeAlias = tf.Tensor
+
+
+@dataclass(frozen=True)
+class VAEParams:
+    """The `vae` group of params.yaml.
+
+    latent_dim: independent Gaussians a frame is turned into.
+    kl_tolerance: free bits, nats a latent dimension below which the KL is not pressed.
+    learning_rate: Adam's at the start; it falls to zero along a cosine.
+    batch_size: frames a training step.
+    epochs: passes over the training frames.
+    """
+
+    latent_dim: int
+    kl_tolerance: float
+    learning_rate: float
+    batch_size: int
+    epochs: int
+
+    def __post_init__(self) -> None:
+        require("latent_dim", self.latent_dim, 1 <= self.latent_dim <= 1024, "1 to 1024")
+        require("kl_tolerance", self.kl_tolerance, self.kl_tolerance >= 0, "0 or more")
+        require(
+            "learning_rate", self.learning_rate, 0 < self.learning_rate <= 1, "above 0, at most 1"
+        )
+        require("batch_size", self.batch_size, 1 <= self.batch_size <= 4096, "1 to 4096")
+        require("epochs", self.epochs, self.epochs >= 1, "1 or more")
+
+
+def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_var)) || N(0, 1)) in nats, element by element."""
+    return 0.5 * (tf.square(mean) + tf.exp(log_var) - 1.0 - log_var)
+
+
+class VAE:
+    """Encoder and decoder.
+
+    Args:
+        image_shape: height and width of a frame, 32 to 96 each.
+        latent_dim: numbers a frame is turned into.
+        rng: where the first weights come from.
+    """
+
+    KIND = "vae"
+
+    def __init__(
+        self, image_shape: tuple[int, int], latent_dim: int, *, rng: np.random.Generator
+    ) -> None:
+        self.image_shape = (int(image_shape[0]), int(image_shape[1]))
+        if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in self.image_shape):
+            raise WorldModelsError(
+                f"image_shape: expected sides from {SMALLEST_SIDE} to {LARGEST_SIDE} pixels, "
+                f"got {self.image_shape}"
+            )
+        self.latent_dim = int(latent_dim)
+        self.encoder, self.decoder = _build(self.image_shape, self.latent_dim, rng)
+
+    @property
+    def weights(self) -> list[tf.Variable]:
+        """All weights, the encoder's first."""
+        return self.encoder.trainable_variables + self.decoder.trainable_variables
+
+    def require_image_shape(self, image_shape: tuple[int, int]) -> None:
+        """Raises WorldModelsError if the model was made for frames of another shape."""
+        if self.image_shape != tuple(image_shape):
+            raise WorldModelsError(
+                f"VAE: expected one for frames of {tuple(image_shape)}, as env.image_shape says, got "
+                f"one for {self.image_shape}; `dvc repro train_vae` makes it anew"
+            )
+
+    def posterior(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 frames (batch, height, width, 3) to mean and log variance (batch, latent_dim)."""
+        mean_and_log_var = self.encoder(tf.cast(frames, tf.float32) / 255.0)
+        mean, log_var = tf.split(mean_and_log_var, 2, axis=1)
+        return mean, log_var
+
+    def negative_elbo(
+        self, frames: Tensor, noise: Tensor, *, kl_tolerance: float
+    ) -> dict[str, Tensor]:
+        """The loss and its terms, means over the batch.
+
+        Args:
+            frames: (batch, height, width, 3) uint8.
+            noise: (batch, latent_dim), standard normal.
+            kl_tolerance: free bits; mean over the batch of max(sum of KL, kl_tolerance * latent_dim),
+                as in the paper's code.
+
+        Returns:
+            `loss`, to be minimised; `squared_error` summed over the pixels of a frame; `kl` in nats.
+        """
+        mean, log_var = self.posterior(frames)
+        z = mean + tf.exp(0.5 * log_var) * noise  # (batch, latent_dim)
+        pixels = tf.cast(frames, tf.float32) / 255.0
+        error = tf.reduce_sum(tf.square(pixels - self.decoder(z)), axis=(1, 2, 3))  # (batch,)
+        kl = tf.reduce_sum(kl_divergence(mean, log_var), axis=1)  # (batch,)
+        free_kl = tf.maximum(kl, kl_tolerance * self.latent_dim)
+        return {
+            "loss": tf.reduce_mean(error + free_kl),
+            "squared_error": tf.reduce_mean(error),
+            "kl": tf.reduce_mean(kl),
+        }
+
+    def encode(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Frames to mean and log variance.
+
+        Args:
+            frames: (batch, height, width, 3) uint8, preprocessed.
+
+        Returns:
+            mean and log variance, each (batch, latent_dim) float32.
+
+        Raises:
+            WorldModelsError: the frames have another shape or type.
+        """
+        if frames.shape[1:] != (*self.image_shape, 3) or frames.dtype != np.uint8:
+            raise WorldModelsError(
+                f"frames: expected (batch, {self.image_shape[0]}, {self.image_shape[1]}, 3) uint8, "
+                f"got {frames.shape} {frames.dtype}"
+            )
+        mean, log_var = self.posterior(tf.convert_to_tensor(frames))
+        return mean.numpy(), log_var.numpy()
+
+    def decode(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Latents (batch, latent_dim) to frames (batch, height, width, 3) uint8."""
+        pixels = self.decoder(tf.convert_to_tensor(z, tf.float32)).numpy()
+        return np.rint(pixels * 255.0).astype(np.uint8)
+
+    def reconstruct(
+        self, frames: NDArray[np.uint8], *, rng: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        """Encode, sample z, decode; shapes as in `encode`."""
+        mean, log_var = self.encode(frames)
+        noise = rng.standard_normal(mean.shape, dtype=np.float32)
+        return self.decode(mean + np.exp(0.5 * log_var) * noise)
+
+    def generate(self, count: int, *, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Decode `count` draws from the prior N(0, I); (count, height, width, 3) uint8."""
+        return self.decode(rng.standard_normal((count, self.latent_dim), dtype=np.float32))
+
+    def interpolate(
+        self, start: NDArray[np.uint8], end: NDArray[np.uint8], steps: int
+    ) -> NDArray[np.uint8]:
+        """Decode the straight line between the means of two frames.
+
+        Args:
+            start, end: (height, width, 3) uint8, preprocessed.
+            steps: frames to return, both ends included.
+
+        Returns:
+            (steps, height, width, 3) uint8.
+        """
+        (first, last), _ = self.encode(np.stack([start, end]))
+        share = np.linspace(0.0, 1.0, steps, dtype=np.float32)[:, None]
+        return self.decode((1.0 - share) * first + share * last)
+
+    def save(self, path: str | Path) -> None:
+        """Write weights and what is needed to rebuild the model; see `model_files`."""
+        save_model(
+            path,
+            self.KIND,
+            {"image_shape": list(self.image_shape), "latent_dim": self.latent_dim},
+            [weight.numpy() for weight in self.weights],
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> VAE:
+        """The model that `save` wrote.
+
+        Raises:
+            ModelFileError: no such file, another kind of file, or weights of another architecture.
+        """
+        stored = load_model(path, cls.KIND)
+        height, width = stored.whole_numbers("image_shape", 2)
+        model = cls(
+            (height, width), stored.whole_number("latent_dim"), rng=np.random.default_rng(0)
+        )
+        stored.assign_to(model.weights)
+        return model
+
+
+def _feature_maps(image_shape: tuple[int, int]) -> list[tuple[int, int]]:
+    """Height and width of the feature map before, between and after the convolutions.
+
+    A convolution is unpadded, as in the paper, while its map is at least as long as its kernel.
+    """
+    maps = [image_shape]
+    for _ in FILTERS:
+        height, width = maps[-1]
+        if _padding(maps[-1]) == "valid":
+            maps.append(((height - KERNEL) // STRIDE + 1, (width - KERNEL) // STRIDE + 1))
+        else:
+            maps.append((-(-height // STRIDE), -(-width // STRIDE)))
+    return maps
+
+
+def _padding(feature_map: tuple[int, int]) -> str:
+    return "valid" if min(feature_map) >= KERNEL else "same"
+
+
+def _build(
+    image_shape: tuple[int, int], latent_dim: int, rng: np.random.Generator
+) -> tuple[keras.Model, keras.Model]:
+    def initializer() -> keras.initializers.Initializer:
+        return keras.initializers.GlorotUniform(seed=int(rng.integers(2**31)))
+
+    maps = _feature_maps(image_shape)
+    picture = keras.Input((*image_shape, 3))
+    features = picture
+    for filters, feature_map in zip(FILTERS, maps[:-1], strict=True):
+        features = keras.layers.Conv2D(
+            filters,
+            KERNEL,
+            STRIDE,
+            padding=_padding(feature_map),
+            activation="relu",
+            kernel_initializer=initializer(),
+        )(features)
+    features = keras.layers.Flatten()(features)
+    mean_and_log_var = keras.layers.Dense(2 * latent_dim, kernel_initializer=initializer())(features)
+
+    z = keras.Input((latent_dim,))
+    top = (*maps[-1], FILTERS[-1])
+    features = keras.layers.Dense(int(np.prod(top)), kernel_initializer=initializer())(z)
+    features = keras.layers.Reshape(top)(features)
+    for filters, below, above in zip((*FILTERS[-2::-1], 3), maps[:0:-1], maps[-2::-1], strict=True):
+        padding = _padding(above)
+        # An unpadded convolution of stride 2 may leave one row or column over: give it back.
+        left_over = [
+            larger - (STRIDE * smaller + KERNEL - STRIDE)
+            for smaller, larger in zip(below, above, strict=True)
+        ]
+        features = keras.layers.Conv2DTranspose(
+            filters,
+            KERNEL,
+            STRIDE,
+            padding=padding,
+            output_padding=tuple(left_over) if padding == "valid" else None,
+            activation="sigmoid" if above == image_shape else "relu",
+            kernel_initializer=initializer(),
+        )(features)
+        if padding == "same":
+            features = features[:, : above[0], : above[1]]
+    return keras.Model(picture, mean_and_log_var), keras.Model(z, features)
