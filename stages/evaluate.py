@@ -33,7 +33,8 @@ def main() -> None:
         f"{params.episodes} episodes of stock gym CarRacing-v2",
         seconds=params.episodes * params.steps / FRAMES_A_SECOND,
     )
-    rows = []
+    rows: list[dict[str, object]] = []
+    returns: list[float] = []
     engine = RolloutEngine(
         partial(CarRacing, render_mode="rgb_array"),
         policy_maker("models", inputs=controller.inputs, latent=controller.latent),
@@ -57,7 +58,8 @@ def main() -> None:
                     "end": outcome.reason,
                 }
             )
-            progress.advance(1, mean=float(np.mean([row["return"] for row in rows])))
+            returns.append(outcome.episode_return)
+            progress.advance(1, mean=float(np.mean(returns)))
     # For comparison; rewards do not depend on who draws, so the fast simulator does.
     with RolloutEngine(
         FastCarRacing, UniformPolicy, image_shape=env.image_shape, batch_size=params.batch_size
@@ -68,7 +70,7 @@ def main() -> None:
     write_metrics(
         "metrics/evaluation.json",
         {
-            **score([row["return"] for row in rows]),
+            **score(returns),
             "random_policy_return_mean": float(np.mean(random_returns)),
         },
     )

@@ -8,14 +8,13 @@ import os
 os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
 
 import math
-from dataclasses import fields
 
 import numpy as np
 
 from worldmodels.agent import policy_maker
 from worldmodels.car_racing import FastCarRacing
 from worldmodels.controller import LinearController, controller_shape
-from worldmodels.evolution import ControllerParams, Generation, evolve
+from worldmodels.evolution import ControllerParams, Generation, best_validated, evolve
 from worldmodels.frames import EnvParams
 from worldmodels.memory import MDNRNN
 from worldmodels.metrics import write_curve, write_metrics
@@ -47,8 +46,7 @@ def main() -> None:
         f"{params.episodes} tracks, {shape[0] * shape[1]} numbers each",
         seconds=frames / FRAMES_A_SECOND,
     )
-    curve: list[Generation] = []
-    best: Generation | None = None
+    generations: list[Generation] = []
     engine = RolloutEngine(
         FastCarRacing,
         policy_maker("models", inputs=params.inputs, latent=params.latent),
@@ -56,31 +54,26 @@ def main() -> None:
         batch_size=params.batch_size,
     )
     with engine, Progress("evolve", params.generations, "generations") as progress:
-        for row in evolve(params, engine, dimensions=shape[0] * shape[1], seed=base.seed):
-            curve.append(row)
-            figures = {"population": row.return_mean, "sigma": row.sigma}
-            if row.validation_return is not None:
-                if best is None or row.validation_return > best.validation_return:
-                    best = row
-                figures["validation"] = row.validation_return
+        for generation in evolve(params, engine, dimensions=shape[0] * shape[1], seed=base.seed):
+            generations.append(generation)
+            figures = {"population": generation.return_mean, "sigma": generation.sigma}
+            if generation.validation is not None:
+                figures["validation"] = generation.validation.return_mean
             progress.advance(1, **figures)
+    best, validation = best_validated(generations)
     LinearController(
         best.mean_vector.reshape(shape).astype(np.float32), params.inputs, params.latent
     ).save("models/controller.h5")
-    columns = [field.name for field in fields(Generation) if field.name != "mean_vector"]
-    write_curve(
-        "metrics/evolution_curve.csv",
-        [{name: getattr(row, name) for name in columns} for row in curve],
-    )
+    write_curve("metrics/evolution_curve.csv", [generation.row() for generation in generations])
     write_metrics(
         "metrics/controller.json",
         {
-            "generations": len(curve),
-            "frames": curve[-1].frames,
+            "generations": len(generations),
+            "frames": generations[-1].frames,
             "best_generation": best.generation,
-            "validation_return_mean": best.validation_return,
-            "validation_return_std": best.validation_std,
-            "sigma": curve[-1].sigma,
+            "validation_return_mean": validation.return_mean,
+            "validation_return_std": validation.return_std,
+            "sigma": generations[-1].sigma,
         },
     )
 

@@ -46,7 +46,7 @@ def main() -> None:
     with engine, writer, Progress("sample", params.episodes, "episodes") as progress:
         for outcome in engine.play(sampling_episodes(params, seed=base.seed)):
             writer.write(outcome)
-            summary.add(outcome.recording.rewards, outcome.recording.privileged)
+            summary.add(outcome.recorded)
             progress.advance(1)
     write_metrics("metrics/sample.json", summary.metrics())
 

@@ -29,7 +29,7 @@ vae:
 
 controller: {sigma: 0.1, inputs: [z, h]}  # in one line
 evaluation:
-  limit: null
+  limit: null  # beside its value
   # none of these is set by a preset
   note: "a: #b"   # text
 """
@@ -61,7 +61,7 @@ vae:
 
 controller: {sigma: 0.25, inputs: [z]}  # in one line
 evaluation:
-  limit: 3
+  limit: 3  # beside its value
   # none of these is set by a preset
   note: "a: #b"   # text
 """

@@ -1,9 +1,9 @@
 """The agent: vision, memory and controller acting together.
 
-At every step V turns the frame into z, C turns [z, h] into an action, and M turns (z, action) and its
-state into the next h: C sees what M made of everything up to the last step. `AgentPolicy` does this
-for many episodes and many controllers at once in one compiled graph of fixed shape; `Agent` is the
-same for people: gym frames in, gym actions out. Read `AgentPolicy.act` first.
+At every step V turns the frame into z, C turns [z, h] into an action, and M turns (z, action) and
+its state into the next h: C sees what M made of everything up to the last step. `AgentPolicy` does
+this for many episodes and many controllers at once in one compiled graph of fixed shape; `Agent`
+is the same for people: gym frames in, gym actions out. Read `AgentPolicy.act` first.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class AgentPolicy:
     ) -> None:
         if vae.latent_dim != memory.latent_dim:
             raise WorldModelsError(
-                f"memory: expected latents of {vae.latent_dim} numbers, as the VAE makes them, got a "
-                f"memory for {memory.latent_dim}; run `dvc repro train_memory`"
+                f"memory: expected latents of {vae.latent_dim} numbers, as the VAE makes them, got "
+                f"a memory for {memory.latent_dim}; run `dvc repro train_memory`"
             )
         self._vae, self._memory = vae, memory
         self._inputs, self._samples = inputs, latent == "sample"
@@ -84,7 +84,8 @@ class AgentPolicy:
         size = self._shape[0] * self._shape[1]
         if candidates.shape[1:] != (size,):
             raise WorldModelsError(
-                f"controller: expected {size} numbers for {self._inputs}, got {candidates.shape[1:]}"
+                f"controller: expected {size} numbers for {self._inputs}, "
+                f"got {candidates.shape[1:]}"
             )
         self._candidates = candidates.reshape(-1, *self._shape).astype(np.float32)
 

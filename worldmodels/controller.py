@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.model_files import load_model, save_model
+from worldmodels.model_files import Setting, load_model, save_model
 from worldmodels.params import require
 
 Input = Literal["z", "h"]
@@ -40,7 +40,7 @@ class LinearController:
 
     def save(self, path: str | Path) -> None:
         """Write the controller; see `model_files`."""
-        settings = {"inputs": list(self.inputs), "latent": self.latent}
+        settings: dict[str, Setting] = {"inputs": list(self.inputs), "latent": self.latent}
         save_model(path, self.KIND, settings, [self.weights])
 
     @classmethod

@@ -19,7 +19,7 @@ def make_deterministic(seed: int) -> None:
 
 
 def use_one_core() -> None:
-    """Keep this process's TensorFlow to one thread and off the GPU; call it before any operation."""
+    """Keep this process's TensorFlow to one thread and off the GPU, before any operation."""
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     tf.config.set_visible_devices([], "GPU")
     tf.config.threading.set_intra_op_parallelism_threads(1)

@@ -1,9 +1,10 @@
 """Episode files: whole drives in HDF5 shards, a few episodes a shard, of any length each.
 
-A shard holds the rows of its episodes one after the other, and an index of where each starts and how
-long it is. Row t is the frame seen, the action chosen on seeing it, and the reward that followed; the
-flags say whether that step ended the episode. The same episodes always give the same bytes. Read
-`EpisodeWriter` for the layout, `EpisodeFiles` to find rows, `read_episodes` for whole drives.
+A shard holds the rows of its episodes one after the other, and an index of where each starts and
+how long it is. Row t is the frame seen, the action chosen on seeing it, and the reward that
+followed; the flags say whether that step ended the episode. The same episodes always give the same
+bytes. Read `EpisodeWriter` for the layout, `EpisodeFiles` to find rows, `read_episodes` for whole
+drives.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 FORMAT = "worldmodels-episodes"
 VERSION = 1
+DATASETS = (
+    *("episode_starts", "episode_lengths", "episode_seeds", "episode_reasons"),
+    *("frames", "actions", "rewards", "terminated", "truncated", "privileged"),
+)
 EPISODES_A_SHARD = 16
 ROWS_A_CHUNK = 32  # of frames: what training reads at once
 
@@ -97,20 +102,14 @@ class EpisodeWriter:
             self._write()
 
     def write(self, outcome: Outcome) -> None:
-        """Add one episode; a shard is written when it is full.
-
-        Raises:
-            EpisodeFileError: the outcome was not recorded.
-        """
-        if outcome.recording is None:
-            raise EpisodeFileError(f"{outcome.episode}: not recorded, there is nothing to write")
+        """Add one episode; a shard is written when it is full."""
         self._waiting.append(outcome)
         if len(self._waiting) == EPISODES_A_SHARD:
             self._write()
 
     def _write(self) -> None:
         outcomes, self._waiting = self._waiting, []
-        recordings = [outcome.recording for outcome in outcomes if outcome.recording is not None]
+        recordings = [outcome.recorded for outcome in outcomes]
         lengths = np.array([outcome.steps for outcome in outcomes], np.int64)
         ends = np.cumsum(lengths)
         terminated = np.zeros(ends[-1], bool)
@@ -223,12 +222,11 @@ def open_shard(path: Path) -> h5py.File:
         file = h5py.File(path, "r")
     except OSError as error:
         raise EpisodeFileError(
-            f"{path}: not a whole HDF5 file ({error}); remove {path.parent} and run `dvc repro sample`"
+            f"{path}: not a whole HDF5 file ({error}); remove {path.parent} "
+            "and run `dvc repro sample`"
         ) from error
     found = [file.attrs.get("format"), file.attrs.get("version")]
-    datasets = ("episode_starts", "episode_lengths", "episode_seeds", "frames", "actions")
-    datasets += ("rewards", "terminated", "truncated", "privileged")
-    missing = [name for name in datasets if name not in file]
+    missing = [name for name in DATASETS if name not in file]
     if found != [FORMAT, VERSION] or missing:
         file.close()
         raise EpisodeFileError(

@@ -1,13 +1,13 @@
 """Evolution of the controller: CMA-ES asks for candidates, the rollout engine says how they drive.
 
 All candidates of a generation drive the same tracks, and every generation has new ones. What counts
-as the result is the mean of the search distribution, scored on validation tracks that no candidate is
-ever ranked on; the luckiest candidate is never kept. Read `evolve` first, the main loop.
+as the result is the mean of the search distribution, scored on validation tracks that no candidate
+is ever ranked on; the luckiest candidate is never kept. Read `evolve` first, the main loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cma
@@ -62,7 +62,10 @@ class ControllerParams:
         require("sigma", self.sigma, self.sigma > 0, "above 0")
         require("max_sigma", self.max_sigma, self.max_sigma >= self.sigma, "sigma or more")
         require(
-            "patience", self.patience, self.patience is None or self.patience >= 1, "1 or more, or null"
+            "patience",
+            self.patience,
+            self.patience is None or self.patience >= 1,
+            "1 or more, or null",
         )
         require("batch_size", self.batch_size, 1 <= self.batch_size <= 1024, "1 to 1024")
         for name in ("first_seed", "validation_first_seed"):
@@ -81,13 +84,23 @@ class ControllerParams:
 
 
 @dataclass(frozen=True)
-class Generation:
-    """One row of the evolution curve.
+class Validation:
+    """How the mean vector drove the validation tracks: mean and standard deviation of its
+    returns."""
 
-    frames: driven by all candidates so far. return_mean, return_std, return_max: over the
-    candidates' mean returns, training tracks. sigma: after the update. validation_return,
-    validation_std: of the mean vector over the validation tracks, where it was validated.
-    mean_vector: the search distribution's mean, (parameters,).
+    return_mean: float
+    return_std: float
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a generation came to.
+
+    frames: driven by all candidates so far.
+    return_mean, return_std, return_max: over the candidates' mean returns on the training tracks.
+    sigma: after the update.
+    mean_vector: the search distribution's mean after the update, (parameters,).
+    validation: of the mean vector, in the generations where it was validated.
     """
 
     generation: int
@@ -96,9 +109,27 @@ class Generation:
     return_std: float
     return_max: float
     sigma: float
-    validation_return: float | None
-    validation_std: float | None
     mean_vector: NDArray[np.float64]
+    validation: Validation | None
+
+    def row(self) -> dict[str, float | None]:
+        """The generation as a row of the evolution curve."""
+        return {
+            "generation": self.generation,
+            "frames": self.frames,
+            "return_mean": self.return_mean,
+            "return_std": self.return_std,
+            "return_max": self.return_max,
+            "sigma": self.sigma,
+            "validation_return": self.validation.return_mean if self.validation else None,
+            "validation_std": self.validation.return_std if self.validation else None,
+        }
+
+
+def best_validated(generations: Sequence[Generation]) -> tuple[Generation, Validation]:
+    """The generation whose mean vector did best on the validation tracks, the first of equals."""
+    validated = [(one, one.validation) for one in generations if one.validation is not None]
+    return max(validated, key=lambda pair: pair[1].return_mean)
 
 
 def evolve(
@@ -136,7 +167,7 @@ def evolve(
         frames += steps
         scores = returns.mean(axis=1)
         strategy.tell(candidates, -scores)
-        validated = None
+        validation = None
         if generation % params.validation_every == 0 or generation == params.generations:
             validated, _ = _drive(
                 strategy.mean[None],
@@ -146,6 +177,7 @@ def evolve(
                 patience=None,
                 seed=seed,
             )
+            validation = Validation(float(validated.mean()), float(validated.std()))
         yield Generation(
             generation,
             frames,
@@ -153,9 +185,8 @@ def evolve(
             float(scores.std()),
             float(scores.max()),
             float(strategy.sigma),
-            None if validated is None else float(validated.mean()),
-            None if validated is None else float(validated.std()),
             strategy.mean.copy(),
+            validation,
         )
 
 

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 FRAMES_A_SECOND = 50  # CarRacing's own clock
 # No encoder settings and versions in the file, and one thread: the same frames give the same bytes.
-SAME_BYTES = ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-threads", "1", "-map_metadata", "-1"]
+SAME_BYTES = [
+    "-fflags",
+    "+bitexact",
+    "-flags:v",
+    "+bitexact",
+    "-threads",
+    "1",
+    "-map_metadata",
+    "-1",
+]
 
 
 class Film:

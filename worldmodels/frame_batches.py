@@ -1,8 +1,8 @@
 """Batches of frames for the VAE, read from disk in an order that is a function of (seed, epoch).
 
-Blocks of successive frames are shuffled, and frames are shuffled within a buffer of many blocks: disk
-and memory see large reads and a bounded buffer, V sees frames from all over. Any step of any epoch
-can be reached without reading what came before. Read `FrameBatches.epoch` first.
+Blocks of successive frames are shuffled, and frames are shuffled within a buffer of many blocks:
+disk and memory see large reads and a bounded buffer, V sees frames from all over. Any step of any
+epoch can be reached without reading what came before. Read `FrameBatches.epoch` first.
 """
 
 from __future__ import annotations

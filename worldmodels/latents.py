@@ -131,8 +131,8 @@ class LatentSequences:
     ) -> NDArray[np.int64]:
         """Windows of these episodes, (windows, 2): first row and steps.
 
-        Without `rng` they cover each episode once, in order. With it there are as many, but they fall
-        anywhere within their episode and are shuffled.
+        Without `rng` they cover each episode once, in order. With it there are as many, but they
+        fall anywhere within their episode and are shuffled.
         """
         windows = []
         for episode in episodes:

@@ -1,9 +1,10 @@
-"""Memory, M: an MDN-RNN that predicts the next latent from this one, the action, and what came before.
+"""Memory, M: an MDN-RNN that predicts the next latent from this one, the action, and what came
+before.
 
-An LSTM reads (z_t, a_t); a linear head turns its output into one mixture of Gaussians for each latent
-dimension of z_{t+1}. The loss is the negative log likelihood under these mixtures, by log-sum-exp, in
-nats a latent dimension. Architecture after Ha & Schmidhuber 2018, appendix A.2. Read `MDNRNN` first,
-then `mixture_log_likelihood`.
+An LSTM reads (z_t, a_t); a linear head turns its output into one mixture of Gaussians for each
+latent dimension of z_{t+1}. The loss is the negative log likelihood under these mixtures, by
+log-sum-exp, in nats a latent dimension. Architecture after Ha & Schmidhuber 2018, appendix A.2.
+Read `MDNRNN` first, then `mixture_log_likelihood`.
 """
 
 from __future__ import annotations
@@ -136,7 +137,9 @@ class MDNRNN:
         per_step = tf.reduce_mean(likelihood, axis=-1)  # (batch, steps)
         return -tf.reduce_sum(per_step * mask) / tf.reduce_sum(mask)
 
-    def step(self, z: Tensor, action: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    def step(
+        self, z: Tensor, action: Tensor, hidden: Tensor, cell: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """One step of the LSTM.
 
         Args:

@@ -1,7 +1,7 @@
 """Fits the MDN-RNN: Adam on the negative log likelihood, one row of the curve an epoch.
 
-z is drawn anew from the stored mean and log variance in every batch, so that M learns how sure V is.
-Read `fit_memory`.
+z is drawn anew from the stored mean and log variance in every batch, so that M learns how sure V
+is. Read `fit_memory`.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _batches(
     *,
     seed: Sequence[int],
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
-    """z drawn for each window, its actions and its mask; windows of no steps fill the last batch."""
+    """z drawn for each window, its actions, its mask; empty windows fill the last batch."""
     for step, start in enumerate(range(0, len(windows), batch_size)):
         batch = windows[start : start + batch_size]
         padding = np.zeros((batch_size - len(batch), 2), np.int64)

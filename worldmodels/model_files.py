@@ -1,7 +1,7 @@
 """Model files: weights in HDF5, with what is needed to rebuild the model as attributes.
 
-The same weights always give the same bytes (Keras' own `.keras` file carries the time it was saved),
-and nothing in a file can run code when it is read. Read `save_model` and `load_model`.
+The same weights always give the same bytes (Keras' own `.keras` file carries the time it was
+saved), and nothing in a file can run code when it is read. Read `save_model` and `load_model`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class StoredModel:
         """The setting of this name, if it is a list of so many whole numbers."""
         value = self.settings.get(name)
         if not isinstance(value, list) or len(value) != count:
-            raise ModelFileError(f"{self.path}: {name}: expected {count} whole numbers, got {value!r}")
+            raise ModelFileError(
+                f"{self.path}: {name}: expected {count} whole numbers, got {value!r}"
+            )
         return [int(number) for number in value]
 
     def text(self, name: str) -> str:
@@ -79,7 +81,8 @@ class StoredModel:
         got = [weight.shape for weight in self.weights]
         if expected != got:
             raise ModelFileError(
-                f"{self.path}: weights of another architecture: expected shapes {expected}, got {got}"
+                f"{self.path}: weights of another architecture: expected shapes {expected}, "
+                f"got {got}"
             )
         for variable, weight in zip(variables, self.weights, strict=True):
             variable.assign(weight)

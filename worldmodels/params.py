@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="DataclassInstance")
 
 # What YAML's scalars, lists and mappings become.
-Value: TypeAlias = "None | bool | int | float | str | list[Value] | dict[str, Value]"
+Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
 
 # A failed `dvc exp run -S` leaves its change in params.yaml, so each refusal says how to undo it.
 HOW_TO_TAKE_BACK = (
@@ -140,7 +140,7 @@ def load_group(group: str, cls: type[T], path: str | Path = "params.yaml") -> T:
     for name in names:
         try:
             coerced[name] = _coerce(values[name], kinds[name])
-        except _NotOfKind:
+        except _NotOfKindError:
             expected = _expected(kinds[name])
             problem = f"expected {expected}, got {_shown(values[name])}"
             raise ParameterError(problem, key=f"{group}.{name}") from None
@@ -201,7 +201,7 @@ def read_mapping(path: str | Path) -> dict[str, Value]:
     return content
 
 
-class _NotOfKind(Exception):
+class _NotOfKindError(Exception):
     """A value that a field of this type cannot mean."""
 
 
@@ -209,7 +209,7 @@ def _coerce(value: object, kind: object) -> object:
     """Read `value` as a person who writes it for a field of type `kind` means it.
 
     Raises:
-        _NotOfKind: it cannot be read so.
+        _NotOfKindError: it cannot be read so.
     """
     if get_origin(kind) in (Union, types.UnionType):
         return None if value is None or value == "null" else _coerce(value, _not_none(kind))
@@ -226,7 +226,7 @@ def _coerce(value: object, kind: object) -> object:
     if kind is str:
         if isinstance(value, str):
             return value
-        raise _NotOfKind
+        raise _NotOfKindError
     raise TypeError(f"no reader for fields of type {kind}")
 
 
@@ -235,7 +235,7 @@ def _coerce_to_bool(value: object) -> bool:
         return value
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
-    raise _NotOfKind
+    raise _NotOfKindError
 
 
 def _coerce_to_int(value: object) -> int:
@@ -248,19 +248,19 @@ def _coerce_to_int(value: object) -> int:
             pass  # '1e3' is a whole number too, read below
     number = _coerce_to_float(value)
     if not number.is_integer():
-        raise _NotOfKind
+        raise _NotOfKindError
     return int(number)
 
 
 def _coerce_to_float(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise _NotOfKind
+        raise _NotOfKindError
     try:
         number = float(value)
     except (ValueError, OverflowError):  # not a number, or one beyond 1.8e308
-        raise _NotOfKind from None
+        raise _NotOfKindError from None
     if not math.isfinite(number):
-        raise _NotOfKind
+        raise _NotOfKindError
     return number
 
 
@@ -269,13 +269,13 @@ def _coerce_to_tuple(value: object, kinds: tuple[object, ...]) -> tuple[object, 
         try:
             value = YAML(typ="safe", pure=True).load(value)
         except YAMLError:
-            raise _NotOfKind from None
+            raise _NotOfKindError from None
     if not isinstance(value, list):
-        raise _NotOfKind
+        raise _NotOfKindError
     if kinds[-1] is Ellipsis:
         kinds = kinds[:1] * len(value)
     if len(value) != len(kinds):
-        raise _NotOfKind
+        raise _NotOfKindError
     return tuple(_coerce(item, kind) for item, kind in zip(value, kinds, strict=True))
 
 
@@ -284,9 +284,9 @@ def _coerce_to_one_of(value: object, choices: tuple[object, ...]) -> object:
         try:
             if _coerce(value, type(choice)) == choice:
                 return choice
-        except _NotOfKind:
+        except _NotOfKindError:
             pass  # of another type than this choice, perhaps not than the next
-    raise _NotOfKind
+    raise _NotOfKindError
 
 
 def _expected(kind: object) -> str:

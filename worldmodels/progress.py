@@ -1,4 +1,5 @@
-"""How far a stage has come: a bar on a terminal, a plain line every few seconds where there is none."""
+"""How far a stage has come: a bar on a terminal, a plain line every few seconds where there is
+none."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ import time
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 15.0
-START_UP = 10.0  # seconds until TensorFlow is imported, here and in the workers, and its graphs built
+START_UP = (
+    10.0  # seconds until TensorFlow is imported, here and in the workers, and its graphs built
+)
 
 
 class Progress:

@@ -1,13 +1,15 @@
-"""Plays many episodes at once: a pool of worker processes, each stepping its environments in lock step.
+"""Plays many episodes at once: a pool of worker processes, each stepping its environments in lock
+step.
 
 The engine knows nothing of models. It is given an environment class, something that makes a batched
-policy, and a list of episodes to play; what comes back is in the list's order and does not depend on
-how many workers there were, which of them played what, or in whose company. Read `RolloutEngine.play`
-first, then `_Worker.run`, which is what happens inside a process.
+policy, and a list of episodes to play; what comes back is in the list's order and does not depend
+on how many workers there were, which of them played what, or in whose company. Read
+`RolloutEngine.play` first, then `_Worker.run`, which is what happens inside a process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import time
@@ -82,8 +84,8 @@ class Recording:
 class Outcome:
     """How an episode ended.
 
-    episode_return: the sum of rewards. An episode given up for want of patience is charged the frames
-    that it would still have cost, so that giving up is never the better choice.
+    episode_return: the sum of rewards. An episode given up for want of patience is charged the
+    frames that it would still have cost, so that giving up is never the better choice.
     """
 
     episode: Episode
@@ -92,6 +94,17 @@ class Outcome:
     tiles: int
     reason: EndReason
     recording: Recording | None = None
+
+    @property
+    def recorded(self) -> Recording:
+        """The recording of an episode that asked for one.
+
+        Raises:
+            RolloutError: it did not.
+        """
+        if self.recording is None:
+            raise RolloutError(f"{self.episode}: expected record=True, got no recording")
+        return self.recording
 
 
 class Policy(Protocol):
@@ -281,9 +294,7 @@ def _run_worker(
     batch_size: int,
 ) -> None:
     try:
-        _Worker(
-            pipe, make_env, make_policy, image_shape=image_shape, batch_size=batch_size
-        ).run()
+        _Worker(pipe, make_env, make_policy, image_shape=image_shape, batch_size=batch_size).run()
     except (EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
         pass  # The engine has gone or is stopping; nobody is left to tell.
     except WorldModelsError as error:
@@ -307,9 +318,9 @@ class RolloutEngine:
 
     Args:
         make_env: makes one environment; called in the workers (a class will do).
-        make_policy: makes a policy of so many slots; called in the workers, so it must be picklable.
-        image_shape: height and width that frames are resized to before anybody sees them.
-        batch_size: environments a worker steps in lock step, the policy's batch shape.
+        make_policy: makes a policy of so many slots; called in the workers, so it must be
+        picklable. image_shape: height and width that frames are resized to before anybody sees
+        them. batch_size: environments a worker steps in lock step, the policy's batch shape.
         workers: processes; `worker_count()` if None.
     """
 
@@ -345,9 +356,9 @@ class RolloutEngine:
     def play(
         self, episodes: Sequence[Episode], candidates: NDArray[np.float64] | None = None
     ) -> Iterator[Outcome]:
-        """Play all episodes; yield their outcomes in the order of `episodes`, each as soon as it and
-        all before it have ended. A worker that dies or hangs is replaced and its episodes are played
-        again.
+        """Play all episodes; yield their outcomes in the order of `episodes`, each as soon as it
+        and all before it have ended. A worker that dies or hangs is replaced and its episodes are
+        played again.
 
         Raises:
             RolloutError: a worker reported an error, or an episode killed three workers.
@@ -391,10 +402,9 @@ class RolloutEngine:
 
     @staticmethod
     def _send(handle: _Handle, message: tuple[str, object]) -> None:
-        try:
+        # A dead worker's pipe is broken; it also reads as ended, and `play` replaces the worker.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             handle.pipe.send(message)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # Dead: its pipe reads as ended, and `play` replaces it.
 
     def _hand_out(self, waiting: deque[tuple[int, Episode]]) -> None:
         """Give every free slot an episode, the workers in turn so that each gets its share."""

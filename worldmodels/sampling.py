@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from worldmodels.params import require
 from worldmodels.policies import PolicyName
-from worldmodels.rollout import STEPS_AT_MOST, Episode, noise_seed
+from worldmodels.rollout import STEPS_AT_MOST, Episode, Recording, noise_seed
 from worldmodels.telemetry import COLUMNS, ROAD_HALF_WIDTH
 
 
@@ -35,7 +34,10 @@ class SamplingParams:
         require("episodes", self.episodes, self.episodes >= 2, "2 or more")
         require("steps", self.steps, 2 <= self.steps <= STEPS_AT_MOST, f"2 to {STEPS_AT_MOST}")
         require(
-            "patience", self.patience, self.patience is None or self.patience >= 2, "2 or more, or null"
+            "patience",
+            self.patience,
+            self.patience is None or self.patience >= 2,
+            "2 or more, or null",
         )
         require("first_seed", self.first_seed, self.first_seed >= 0, "0 or more")
 
@@ -67,11 +69,11 @@ class SamplingSummary:
         self._returns: list[float] = []
         self._frames = self._on_road = 0
 
-    def add(self, rewards: Sequence[float], privileged: np.ndarray) -> None:
-        """Count an episode: its rewards (steps,) and privileged values (steps, 6)."""
-        self._returns.append(float(np.sum(rewards)))
-        self._frames += len(privileged)
-        distance = np.abs(privileged[:, COLUMNS.index("road_distance")])
+    def add(self, recording: Recording) -> None:
+        """Count an episode."""
+        self._returns.append(float(recording.rewards.sum()))
+        self._frames += len(recording.privileged)
+        distance = np.abs(recording.privileged[:, COLUMNS.index("road_distance")])
         self._on_road += int((distance < ROAD_HALF_WIDTH).sum())
 
     def metrics(self) -> dict[str, int | float]:

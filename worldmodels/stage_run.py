@@ -1,7 +1,7 @@
 """How a stage runs: its errors become one clear line, its time and memory go to a log.
 
-The log, logs/stages.csv, is not tracked: the same inputs give the same metrics, never the same time.
-Read `run_stage`.
+The log, logs/stages.csv, is not tracked: the same inputs give the same metrics, never the same
+time. Read `run_stage`.
 """
 
 from __future__ import annotations

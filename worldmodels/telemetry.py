@@ -1,7 +1,8 @@
 """Privileged values of a drive: what the simulator knows and the agent must see for itself.
 
-They are stored beside the frames to measure what V has learnt, and are never trained on. `Telemetry`
-works on stock gym's CarRacing and on any class derived from it. Read `Telemetry.measure` first.
+They are stored beside the frames to measure what V has learnt, and are never trained on.
+`Telemetry` works on stock gym's CarRacing and on any class derived from it. Read
+`Telemetry.measure` first.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ class Telemetry:
 
     def measure(self) -> NDArray[np.float32]:
         """The values of this moment, (6,) float32, in the order of `COLUMNS`."""
-        hull = self._env.car.hull
+        car = self._env.car
+        assert car is not None  # there is one from the first reset on
+        hull = car.hull
         x, y = hull.position
         offset = np.array([x, y]) - self._points
         nearest = int(np.argmin(np.einsum("ij,ij->i", offset, offset)))
@@ -64,7 +67,7 @@ class Telemetry:
         return np.array(
             [
                 math.hypot(velocity_x, velocity_y),
-                self._env.car.wheels[0].joint.angle,
+                car.wheels[0].joint.angle,
                 hull.angularVelocity,
                 distance,
                 wrap_angle(hull.angle - heading),

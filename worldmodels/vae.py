@@ -1,6 +1,7 @@
 """Vision, V: a variational autoencoder that turns a frame into a few Gaussian numbers and back.
 
-The evidence of a frame x under a latent z with prior p(z) = N(0, I) is bounded from below by the ELBO
+The evidence of a frame x under a latent z with prior p(z) = N(0, I) is bounded from below by the
+ELBO
 
     log p(x) >= E_q[log p(x | z)] - KL(q(z | x) || p(z)),    q(z | x) = N(mean(x), exp(log_var(x)))
 
@@ -99,8 +100,8 @@ class VAE:
         """Raises WorldModelsError if the model was made for frames of another shape."""
         if self.image_shape != tuple(image_shape):
             raise WorldModelsError(
-                f"VAE: expected one for frames of {tuple(image_shape)}, as env.image_shape says, got "
-                f"one for {self.image_shape}; `dvc repro train_vae` makes it anew"
+                f"VAE: expected one for frames of {tuple(image_shape)}, as env.image_shape says, "
+                f"got one for {self.image_shape}; `dvc repro train_vae` makes it anew"
             )
 
     def posterior(self, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,11 +118,12 @@ class VAE:
         Args:
             frames: (batch, height, width, 3) uint8.
             noise: (batch, latent_dim), standard normal.
-            kl_tolerance: free bits; mean over the batch of max(sum of KL, kl_tolerance * latent_dim),
-                as in the paper's code.
+            kl_tolerance: free bits; mean over the batch of max(sum of KL, kl_tolerance *
+                latent_dim), as in the paper's code.
 
         Returns:
-            `loss`, to be minimised; `squared_error` summed over the pixels of a frame; `kl` in nats.
+            `loss`, to be minimised; `squared_error` summed over the pixels of a frame; `kl` in
+            nats.
         """
         mean, log_var = self.posterior(frames)
         z = mean + tf.exp(0.5 * log_var) * noise  # (batch, latent_dim)
@@ -251,7 +253,9 @@ def _build(
             kernel_initializer=initializer(),
         )(features)
     features = keras.layers.Flatten()(features)
-    mean_and_log_var = keras.layers.Dense(2 * latent_dim, kernel_initializer=initializer())(features)
+    mean_and_log_var = keras.layers.Dense(2 * latent_dim, kernel_initializer=initializer())(
+        features
+    )
 
     z = keras.Input((latent_dim,))
     top = (*maps[-1], FILTERS[-1])

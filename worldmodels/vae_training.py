@@ -1,4 +1,5 @@
-"""Fits the VAE: Adam on the negative ELBO, one row of the training curve an epoch. Read `fit_vae`."""
+"""Fits the VAE: Adam on the negative ELBO, one row of the training curve an epoch. Read
+`fit_vae`."""
 
 from __future__ import annotations
 
