@@ -324,3 +324,15 @@ def test_it_reads_what_dvc_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     (tmp_path / "make.py").write_text("# other code\n")
     assert stale_stages(tmp_path) == {"make": ["make.py changed"]}
+
+
+def test_a_stage_may_depend_on_all_of_params_yaml(project: Path) -> None:
+    whole = "    params: {params.yaml: {base: {seed: 1}, vae: {epochs: 10, size: [60, 80]}, %s}}\n"
+    (project / "dvc.yaml").write_text(
+        DVC_YAML + "  check:\n    cmd: python check.py\n    params:\n      - params.yaml:\n"
+    )
+    lock = DVC_LOCK + "  check:\n    cmd: python check.py\n"
+    (project / "dvc.lock").write_text(lock + whole % "controller: {sigma: 0.1, population: 64}")
+    assert not any(stale_stages(project).values())
+    (project / "dvc.lock").write_text(lock + whole % "controller: {sigma: 0.1, population: 8}")
+    assert stale_stages(project)["check"] == ["controller.population 8 -> 64"]

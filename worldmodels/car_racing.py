@@ -11,7 +11,7 @@ class to use, and `register`, which makes it known to `gym.make`.
 import math
 from functools import cache, lru_cache
 from types import FunctionType, SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -61,11 +61,18 @@ CAR_ROWS, CAR_COLUMNS = 12, 8
 ANGLE_STEPS = 24  # in a radian of steering: a tip of a wheel is at most 1/50 pixel off
 PHASE_STEPS = 32  # in a turn of a wheel
 
-WHITE, RED, GREEN, BLUE, VIOLET = (255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255), (51, 0, 255)
+WHITE, RED, GREEN, BLUE, VIOLET = (
+    (255, 255, 255),
+    (255, 0, 0),
+    (0, 255, 0),
+    (0, 0, 255),
+    (51, 0, 255),
+)
 Colour = tuple[int, int, int]
 
+# Either gym's or gymnasium's CarRacing stands behind FastDrawing; neither says its types.
 if TYPE_CHECKING:
-    from gym.envs.box2d.car_racing import CarRacing as _CarRacing
+    _CarRacing: TypeAlias = Any
 else:
     _CarRacing = object
 
@@ -262,12 +269,12 @@ def _fast_car(car: Any) -> type:
 class _FastWheel(b2Body):
     """A wheel with tuples for vectors: every look at an element of a b2Vec2 is a call into C++."""
 
-    def GetWorldVector(self, local: tuple[float, float]) -> tuple[float, float]:
+    def GetWorldVector(self, local: tuple[float, float]) -> tuple[float, float]:  # noqa: N802
         vector = super().GetWorldVector(local)
         return vector.x, vector.y
 
     @property
-    def linearVelocity(self) -> tuple[float, float]:
+    def linearVelocity(self) -> tuple[float, float]:  # noqa: N802
         vector = super().linearVelocity
         return vector.x, vector.y
 
@@ -311,7 +318,13 @@ class FastDrawing(_CarRacing):
         tiles = len(self.track)
         if tile == "random":
             tile = int(self.np_random.integers(tiles))
-        if isinstance(tile, bool) or not isinstance(tile, int | np.integer) or not 0 <= tile < tiles:
+        elif isinstance(tile, np.integer):
+            tile = int(tile)
+        if (
+            isinstance(tile, bool)
+            or not isinstance(tile, int | np.integer)
+            or not 0 <= tile < tiles
+        ):
             raise ValueError(f'start_tile: expected 0 to {tiles - 1} or "random", got {tile!r}')
         self.car.destroy()
         self.car = type(self.car)(self.world, *self.track[tile][1:4])

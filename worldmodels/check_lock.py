@@ -51,8 +51,8 @@ def stale_stages(root: Path) -> dict[str, list[str]]:
     Raises:
         WorldModelsError: dvc.yaml, dvc.lock or params.yaml cannot be read or compared.
     """
-    stages, locked_stages = read_stages(root), read_locked_stages(root)
     groups = read_params(root / "params.yaml")
+    stages, locked_stages = read_stages(root, groups), read_locked_stages(root)
     params: dict[str, Value] = {**groups, **flatten(groups)}  # dvc.yaml may name either
     producers = {path: name for name, stage in stages.items() for path in stage.outs}
     reasons: dict[str, list[str]] = {}
@@ -73,8 +73,8 @@ def stale_stages(root: Path) -> dict[str, list[str]]:
     return {name: found for name, found in reasons.items() if found}
 
 
-def read_stages(root: Path) -> dict[str, Stage]:
-    """Read the stages of dvc.yaml.
+def read_stages(root: Path, groups: Iterable[str]) -> dict[str, Stage]:
+    """Read the stages of dvc.yaml; `groups` are those of params.yaml.
 
     Raises:
         WorldModelsError: there is no dvc.yaml, or it is not the flat one that this module reads.
@@ -88,7 +88,9 @@ def read_stages(root: Path) -> dict[str, Stage]:
             cmd=fields.get("cmd"),
             deps=[_path(dep, f"{where}.deps") for dep in _items(fields.get("deps", []), where)],
             params=[
-                _text(key, f"{where}.params") for key in _items(fields.get("params", []), where)
+                key
+                for entry in _items(fields.get("params", []), where)
+                for key in _params(entry, groups, f"{where}.params")
             ],
             outs={
                 path: cached
@@ -202,6 +204,13 @@ def _outputs(entries: Value, where: str) -> Iterator[tuple[str, bool]]:
             yield _path(entry, where), True
 
 
+def _params(entry: Value, groups: Iterable[str], where: str) -> list[str]:
+    """The parameters that an entry stands for: itself, or all groups for `params.yaml:`."""
+    if entry == {"params.yaml": None}:
+        return list(groups)
+    return [_text(entry, where)]
+
+
 def _locked_files(entries: Value, where: str) -> dict[str, str]:
     files = {}
     for entry in _items(entries, where):
@@ -254,7 +263,7 @@ def main(arguments: list[str] | None = None) -> int:
     warn = parser.parse_args(arguments).warn
     try:
         reasons = stale_stages(Path())
-        count = len(read_stages(Path()))
+        count = len(read_stages(Path(), groups=()))
     except WorldModelsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

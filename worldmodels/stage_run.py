@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from worldmodels.errors import WorldModelsError
+from worldmodels.params import ParameterError
 
 LOG = Path("logs/stages.csv")
 BRING_BACK = (
@@ -30,7 +31,9 @@ def run_stage(name: str, body: Callable[[], None]) -> None:
     try:
         body()
     except WorldModelsError as error:
-        print(f"{name}: {error}\n{name}: {BRING_BACK}", file=sys.stderr, flush=True)
+        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        if not isinstance(error, ParameterError):  # refused before anything was removed
+            print(f"{name}: {BRING_BACK}", file=sys.stderr, flush=True)
         sys.exit(1)
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted; `dvc repro` runs it again", file=sys.stderr, flush=True)
