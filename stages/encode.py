@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from worldmodels.determinism import make_deterministic
+from worldmodels.determinism import hide_gpu, make_deterministic
 from worldmodels.encoding import Encoder, EncodingParams
 from worldmodels.episodes import EpisodeFiles, read_episodes
 from worldmodels.latents import LatentWriter
@@ -21,7 +21,8 @@ ACTIVE = 0.01  # variance of a mean above which a latent dimension counts as use
 
 def main() -> None:
     params = load_group("encoding", EncodingParams)
-    make_deterministic(0)
+    hide_gpu()
+    make_deterministic(seed=0)
     files = EpisodeFiles("data/episodes")
     vae = VAE.load("models/vae.h5")
     files.require_image_shape(vae.image_shape)

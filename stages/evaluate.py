@@ -10,6 +10,7 @@ from gym.envs.box2d.car_racing import CarRacing
 from worldmodels.agent import policy_maker
 from worldmodels.car_racing import FastCarRacing
 from worldmodels.controller import LinearController
+from worldmodels.determinism import hide_gpu
 from worldmodels.evaluation import EvaluationParams, evaluation_episodes, score
 from worldmodels.frames import EnvParams
 from worldmodels.metrics import write_curve, write_metrics
@@ -19,6 +20,7 @@ from worldmodels.policies import UniformPolicy
 from worldmodels.progress import Progress, announce
 from worldmodels.rollout import RolloutEngine
 from worldmodels.stage_run import run_stage
+from worldmodels.vae import VAE
 
 FRAMES_A_SECOND = 220  # measured on two cores: stock gym draws slowly
 PICTURES = 8  # frames in the strip
@@ -27,6 +29,8 @@ PICTURES = 8  # frames in the strip
 def main() -> None:
     env = load_group("env", EnvParams)
     params = load_group("evaluation", EvaluationParams)
+    hide_gpu()
+    VAE.load("models/vae.h5").require_image_shape(env.image_shape)
     controller = LinearController.load("models/controller.h5")
     announce(
         "evaluate",

@@ -14,6 +14,7 @@ import numpy as np
 from worldmodels.agent import policy_maker
 from worldmodels.car_racing import FastCarRacing
 from worldmodels.controller import LinearController, controller_shape
+from worldmodels.determinism import hide_gpu
 from worldmodels.evolution import ControllerParams, Generation, best_validated, evolve
 from worldmodels.frames import EnvParams
 from worldmodels.memory import MDNRNN
@@ -32,6 +33,7 @@ def main() -> None:
     base = load_group("base", BaseParams)
     env = load_group("env", EnvParams)
     params = load_group("controller", ControllerParams)
+    hide_gpu()
     VAE.load("models/vae.h5").require_image_shape(env.image_shape)
     memory = MDNRNN.load("models/memory.h5")
     shape = controller_shape(

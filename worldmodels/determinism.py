@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import keras
 import tensorflow as tf
 
@@ -18,9 +16,13 @@ def make_deterministic(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
+def hide_gpu() -> None:
+    """Keep this process's TensorFlow off the GPU; only training is worth one. Call it first."""
+    tf.config.set_visible_devices([], "GPU")
+
+
 def use_one_core() -> None:
     """Keep this process's TensorFlow to one thread and off the GPU, before any operation."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    tf.config.set_visible_devices([], "GPU")
+    hide_gpu()
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)

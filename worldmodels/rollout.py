@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import time
 import traceback
 from collections import deque
@@ -293,10 +294,11 @@ def _run_worker(
     image_shape: tuple[int, int],
     batch_size: int,
 ) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the engine's to handle
     try:
         _Worker(pipe, make_env, make_policy, image_shape=image_shape, batch_size=batch_size).run()
-    except (EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
-        pass  # The engine has gone or is stopping; nobody is left to tell.
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # The engine has gone; nobody is left to tell.
     except WorldModelsError as error:
         pipe.send(("error", str(error)))
     except Exception:

@@ -216,22 +216,27 @@ class VAE:
 
 
 def _feature_maps(image_shape: tuple[int, int]) -> list[tuple[int, int]]:
-    """Height and width of the feature map before, between and after the convolutions.
-
-    A convolution is unpadded, as in the paper, while its map is at least as long as its kernel.
-    """
+    """Height and width of the feature map before, between and after the convolutions."""
     maps = [image_shape]
     for _ in FILTERS:
-        height, width = maps[-1]
-        if _padding(maps[-1]) == "valid":
-            maps.append(((height - KERNEL) // STRIDE + 1, (width - KERNEL) // STRIDE + 1))
-        else:
-            maps.append((-(-height // STRIDE), -(-width // STRIDE)))
+        (height, width), (more_rows, more_columns) = maps[-1], _left_over(maps[-1])
+        maps.append(
+            (
+                (height + more_rows - KERNEL) // STRIDE + 1,
+                (width + more_columns - KERNEL) // STRIDE + 1,
+            )
+        )
     return maps
 
 
-def _padding(feature_map: tuple[int, int]) -> str:
-    return "valid" if min(feature_map) >= KERNEL else "same"
+def _left_over(feature_map: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of zeros to add below and to the right, so that the kernel meets every pixel.
+
+    The paper's convolutions are unpadded, which suits its 64 x 64; of 60 rows they would leave the
+    last 14, where the car is, unseen.
+    """
+    height, width = feature_map
+    return max(KERNEL - height, height % STRIDE), max(KERNEL - width, width % STRIDE)
 
 
 def _build(
@@ -244,39 +249,27 @@ def _build(
     picture = keras.Input((*image_shape, 3))
     features = picture
     for filters, feature_map in zip(FILTERS, maps[:-1], strict=True):
+        rows, columns = _left_over(feature_map)
+        if rows or columns:
+            features = keras.layers.ZeroPadding2D(((0, rows), (0, columns)))(features)
         features = keras.layers.Conv2D(
-            filters,
-            KERNEL,
-            STRIDE,
-            padding=_padding(feature_map),
-            activation="relu",
-            kernel_initializer=initializer(),
+            filters, KERNEL, STRIDE, activation="relu", kernel_initializer=initializer()
         )(features)
     features = keras.layers.Flatten()(features)
-    mean_and_log_var = keras.layers.Dense(2 * latent_dim, kernel_initializer=initializer())(
-        features
-    )
+    features = keras.layers.Dense(2 * latent_dim, kernel_initializer=initializer())(features)
+    encoder = keras.Model(picture, features)
 
     z = keras.Input((latent_dim,))
     top = (*maps[-1], FILTERS[-1])
     features = keras.layers.Dense(int(np.prod(top)), kernel_initializer=initializer())(z)
     features = keras.layers.Reshape(top)(features)
-    for filters, below, above in zip((*FILTERS[-2::-1], 3), maps[:0:-1], maps[-2::-1], strict=True):
-        padding = _padding(above)
-        # An unpadded convolution of stride 2 may leave one row or column over: give it back.
-        left_over = [
-            larger - (STRIDE * smaller + KERNEL - STRIDE)
-            for smaller, larger in zip(below, above, strict=True)
-        ]
+    for filters, (height, width) in zip((*FILTERS[-2::-1], 3), maps[-2::-1], strict=True):
         features = keras.layers.Conv2DTranspose(
             filters,
             KERNEL,
             STRIDE,
-            padding=padding,
-            output_padding=tuple(left_over) if padding == "valid" else None,
-            activation="sigmoid" if above == image_shape else "relu",
+            activation="sigmoid" if (height, width) == image_shape else "relu",
             kernel_initializer=initializer(),
         )(features)
-        if padding == "same":
-            features = features[:, : above[0], : above[1]]
-    return keras.Model(picture, mean_and_log_var), keras.Model(z, features)
+        features = features[:, :height, :width]  # without what the encoder had added
+    return encoder, keras.Model(z, features)

@@ -1,0 +1,118 @@
+"""What several tests need: episodes whose frames say which they are, and small models.
+
+TensorFlow is imported by the fixtures that need it, not here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from worldmodels.episodes import EpisodeWriter
+from worldmodels.rollout import EndReason, Episode, Outcome, Recording
+from worldmodels.telemetry import COLUMNS
+
+if TYPE_CHECKING:
+    from worldmodels.memory import MDNRNN
+    from worldmodels.vae import VAE
+
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # gym draws without a display
+
+MakeOutcome = Callable[..., Outcome]
+WriteEpisodes = Callable[..., list[Outcome]]
+
+
+def _outcome(
+    index: int,
+    length: int,
+    *,
+    image_shape: tuple[int, int] = (32, 32),
+    reason: EndReason = "time_limit",
+) -> Outcome:
+    rng = np.random.default_rng([index, length])
+    frames = rng.integers(0, 256, (length, *image_shape, 3), dtype=np.uint8)
+    frames[:, 4:, :, :] = 7  # mostly one colour, so that gzip is quick
+    steps = np.arange(length)
+    frames[:, 0, 0] = np.stack([np.full(length, index), steps // 256, steps % 256], axis=1)
+    recording = Recording(
+        frames,
+        rng.uniform(-1, 1, (length, 3)).astype(np.float32),
+        rng.normal(size=length).astype(np.float32),
+        rng.normal(size=(length, len(COLUMNS))).astype(np.float32),
+    )
+    episode = Episode(track_seed=100 + index, steps=length, record=True)
+    return Outcome(episode, float(recording.rewards.sum()), length, 3, reason, recording)
+
+
+def _write_episodes(
+    folder: str | Path,
+    lengths: Sequence[int],
+    *,
+    image_shape: tuple[int, int] = (32, 32),
+    seed: int = 0,
+    reasons: Sequence[EndReason] | None = None,
+) -> list[Outcome]:
+    outcomes = [
+        _outcome(
+            index,
+            length,
+            image_shape=image_shape,
+            reason=reasons[index] if reasons else "time_limit",
+        )
+        for index, length in enumerate(lengths)
+    ]
+    with EpisodeWriter(
+        folder,
+        environment="a test",
+        policy="numbered",
+        seed=seed,
+        image_shape=image_shape,
+        privileged_columns=COLUMNS,
+    ) as writer:
+        for outcome in outcomes:
+            writer.write(outcome)
+    return outcomes
+
+
+@pytest.fixture(scope="session")
+def make_outcome() -> MakeOutcome:
+    """`make_outcome(index, length)`: a recorded episode; pixel (0, 0) of a frame is its episode,
+    its step // 256 and its step % 256."""
+    return _outcome
+
+
+@pytest.fixture(scope="session")
+def write_episodes() -> WriteEpisodes:
+    """`write_episodes(folder, lengths)`: shards of such episodes; returns what was written."""
+    return _write_episodes
+
+
+@pytest.fixture
+def tiny_vae() -> VAE:
+    """A VAE of 32 x 32 frames and 4 latents, untrained."""
+    from worldmodels.vae import VAE
+
+    return VAE((32, 32), 4, rng=np.random.default_rng(1))
+
+
+@pytest.fixture
+def tiny_memory() -> MDNRNN:
+    """A memory of 4 latents, 8 hidden units and 2 mixtures, untrained."""
+    from worldmodels.memory import MDNRNN
+
+    return MDNRNN(4, 8, 2, rng=np.random.default_rng(2))
+
+
+@pytest.fixture
+def eager() -> Iterator[None]:
+    """TensorFlow without graphs: quicker for a step or two, and a spy sees numbers."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

@@ -1,0 +1,338 @@
+"""The agent: what C sees at every step, and that no slot's drive depends on its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from numpy.typing import NDArray
+
+import worldmodels
+from worldmodels.agent import Agent, AgentPolicy
+from worldmodels.controller import LinearController, controller_shape
+from worldmodels.errors import WorldModelsError
+from worldmodels.frames import preprocess
+from worldmodels.memory import MDNRNN
+from worldmodels.model_files import ModelFileError
+from worldmodels.rollout import Episode
+from worldmodels.vae import VAE
+
+SLOTS, STEPS = 3, 6
+SHAPE = (4 + 8 + 1, 3)  # z, h and the bias
+
+
+@pytest.fixture
+def frames() -> NDArray[np.uint8]:
+    """(steps, slots, 32, 32, 3), dark and bright."""
+    rng = np.random.default_rng(0)
+    brightness = rng.integers(20, 236, (STEPS, SLOTS, 1, 1, 3))
+    noise = rng.integers(-20, 20, (STEPS, SLOTS, 32, 32, 3))
+    return (brightness + noise).astype(np.uint8)
+
+
+@pytest.fixture
+def candidates() -> NDArray[np.float64]:
+    return np.random.default_rng(4).normal(size=(SLOTS, SHAPE[0] * SHAPE[1]))
+
+
+@pytest.fixture
+def lively_vae(tiny_vae: VAE) -> VAE:
+    """One whose latents and variances differ from frame to frame."""
+    kernel, bias = tiny_vae.encoder.weights[-2:]
+    kernel.assign(20 * kernel)
+    bias.assign([0.0] * 4 + [-1.5] * 4)
+    return tiny_vae
+
+
+@pytest.fixture
+def make_policy(lively_vae: VAE, tiny_memory: MDNRNN) -> Callable[..., AgentPolicy]:
+    def make(
+        *, inputs: tuple[str, ...] = ("z", "h"), latent: str = "mean", batch_size: int = SLOTS
+    ) -> AgentPolicy:
+        return AgentPolicy(
+            lively_vae, tiny_memory, inputs=inputs, latent=latent, batch_size=batch_size
+        )
+
+    return make
+
+
+def begin_all(policy: AgentPolicy, candidates: NDArray[np.float64]) -> None:
+    policy.set_candidates(candidates)
+    for slot in range(SLOTS):
+        policy.begin(slot, Episode(track_seed=0, noise_seed=slot, candidate=slot, steps=STEPS))
+
+
+def expected_actions(
+    vae: VAE,
+    memory: MDNRNN,
+    frames: NDArray[np.uint8],
+    candidates: NDArray[np.float64],
+    *,
+    inputs: tuple[str, ...],
+    latent: str,
+) -> NDArray[np.float64]:
+    """The loop of Ha & Schmidhuber 2018, section 2.4, one slot and one step at a time."""
+    actions = np.zeros((STEPS, SLOTS, 3))
+    for slot in range(SLOTS):
+        noise = np.random.default_rng(slot).standard_normal((STEPS, 4), dtype=np.float32)
+        hidden = cell = tf.zeros((1, 8))
+        for step in range(STEPS):
+            mean, log_var = vae.encode(frames[step, slot][None])
+            z = mean + np.exp(log_var / 2) * noise[step] if latent == "sample" else mean
+            known = np.concatenate([{"z": z, "h": hidden.numpy()}[name][0] for name in inputs])
+            weights = candidates[slot].reshape(-1, 3)
+            steering, gas, brake = np.tanh(known @ weights[:-1] + weights[-1])
+            actions[step, slot] = steering, (gas + 1) / 2, np.clip(brake, 0, 1)
+            action = tf.constant(actions[step, slot][None], tf.float32)
+            hidden, cell = memory.step(tf.constant(z), action, hidden, cell)
+    return actions
+
+
+@pytest.mark.parametrize("latent", ["mean", "sample"])
+@pytest.mark.parametrize("inputs", [("z",), ("z", "h")])
+def test_actions_are_those_of_the_loop_written_out(
+    make_policy: Callable[..., AgentPolicy],
+    lively_vae: VAE,
+    tiny_memory: MDNRNN,
+    frames: NDArray[np.uint8],
+    inputs: tuple[str, ...],
+    latent: str,
+) -> None:
+    size = 3 * (13 if "h" in inputs else 5)
+    candidates = np.random.default_rng(4).normal(size=(SLOTS, size))
+    policy = make_policy(inputs=inputs, latent=latent)
+    begin_all(policy, candidates)
+    actions = np.stack([policy.act(seen) for seen in frames])
+    expected = expected_actions(
+        lively_vae, tiny_memory, frames, candidates, inputs=inputs, latent=latent
+    )
+    assert actions.dtype == np.float32
+    assert actions == pytest.approx(expected, abs=1e-4)
+    assert expected.std(axis=0).min() > 1e-3  # the actions tell the steps apart
+
+
+def test_the_controller_s_h_is_what_the_last_step_left(
+    make_policy: Callable[..., AgentPolicy], frames: NDArray[np.uint8]
+) -> None:
+    """With weights on h alone an action shows every frame but its own."""
+    weights = np.zeros((SLOTS, *SHAPE))
+    weights[:, 4:-1] = np.random.default_rng(5).normal(size=(SLOTS, 8, 3))
+    weights[:, -1] = 0.1
+    policy = make_policy()
+
+    def drive(seen: NDArray[np.uint8]) -> NDArray[np.float32]:
+        begin_all(policy, weights.reshape(SLOTS, -1))
+        return np.stack([policy.act(each) for each in seen])
+
+    before = drive(frames)
+    assert before[0] == pytest.approx(
+        np.tile([np.tanh(0.1), (np.tanh(0.1) + 1) / 2, np.tanh(0.1)], (SLOTS, 1)), abs=1e-6
+    )  # h is zero at first
+    changed = frames.copy()
+    changed[2] = 255 - changed[2]
+    differs = np.abs(drive(changed) - before).max(axis=(1, 2)) > 1e-6
+    assert differs.tolist() == [False, False, False, True, True, True]
+
+
+def test_a_new_episode_forgets_the_last(
+    make_policy: Callable[..., AgentPolicy],
+    frames: NDArray[np.uint8],
+    candidates: NDArray[np.float64],
+) -> None:
+    policy = make_policy(latent="sample")
+    begin_all(policy, candidates)
+    first = [policy.act(seen) for seen in frames]
+    policy.begin(1, Episode(track_seed=3, noise_seed=1, candidate=1, steps=STEPS))
+    again = [policy.act(seen) for seen in frames]
+    for one, two in zip(first, again, strict=True):
+        assert one[1].tobytes() == two[1].tobytes()
+        assert one[0].tobytes() != two[0].tobytes()  # its memory went on
+
+
+@pytest.mark.parametrize("batch_size", [5, 8, 32])
+def test_a_drive_is_the_same_to_the_bit_in_any_slot_and_any_company(
+    make_policy: Callable[..., AgentPolicy], candidates: NDArray[np.float64], batch_size: int
+) -> None:
+    policy = make_policy(latent="sample", batch_size=batch_size)
+    policy.set_candidates(candidates)
+    rng = np.random.default_rng(6)
+    seen = rng.integers(0, 256, (4, batch_size, 32, 32, 3), dtype=np.uint8)
+
+    def drive(order: NDArray[np.int64], frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        for slot, job in enumerate(order):
+            episode = Episode(track_seed=0, noise_seed=int(job), candidate=int(job) % SLOTS)
+            policy.begin(slot, episode)
+        return np.stack([policy.act(step) for step in frames], axis=1)
+
+    in_order = np.arange(batch_size)
+    actions = drive(in_order, seen)
+    order = rng.permutation(batch_size)
+    assert drive(order, seen[:, order]).tobytes() == actions[order].tobytes()
+
+    others = rng.integers(0, 256, seen.shape, dtype=np.uint8)
+    others[:, batch_size // 2] = seen[:, batch_size // 2]
+    company = 100 + in_order
+    company[batch_size // 2] = batch_size // 2
+    alone = drive(company, others)[batch_size // 2]
+    assert alone.tobytes() == actions[batch_size // 2].tobytes()
+
+
+def test_seed_0_draws_its_own_repeatable_noise(
+    make_policy: Callable[..., AgentPolicy],
+    frames: NDArray[np.uint8],
+    candidates: NDArray[np.float64],
+) -> None:
+    policy = make_policy(latent="sample")
+    policy.set_candidates(candidates)
+
+    def first_action(noise_seed: int) -> bytes:
+        policy.begin(0, Episode(track_seed=0, noise_seed=noise_seed, steps=2))
+        return policy.act(frames[0])[0].tobytes()
+
+    assert first_action(0) == first_action(0)
+    assert first_action(0) != first_action(1)
+
+
+def test_the_mean_latent_draws_no_noise(
+    make_policy: Callable[..., AgentPolicy],
+    frames: NDArray[np.uint8],
+    candidates: NDArray[np.float64],
+) -> None:
+    policy = make_policy(latent="mean")
+    policy.set_candidates(candidates)
+    actions = set()
+    for noise_seed in (0, 1):
+        policy.begin(0, Episode(track_seed=0, noise_seed=noise_seed))
+        actions.add(policy.act(frames[0])[0].tobytes())
+    assert len(actions) == 1
+
+
+def test_actions_stay_in_gym_s_ranges(
+    make_policy: Callable[..., AgentPolicy], frames: NDArray[np.uint8]
+) -> None:
+    policy = make_policy()
+    for scale in (1.0, 1e6):
+        begin_all(policy, np.random.default_rng(7).normal(size=(SLOTS, 39)) * scale)
+        for seen in frames:
+            action = policy.act(seen)
+            assert (action >= [-1, 0, 0]).all()
+            assert (action <= [1, 1, 1]).all()
+
+
+def test_the_paper_s_controller_has_867_numbers() -> None:
+    assert np.prod(controller_shape(("z", "h"), latent_dim=32, hidden_units=256)) == 867
+    assert controller_shape(("z",), latent_dim=32, hidden_units=256) == (33, 3)
+
+
+@pytest.mark.parametrize("shape", [(2, 38), (39,), (1, 13, 3)])
+def test_controllers_of_another_size_are_refused(
+    make_policy: Callable[..., AgentPolicy], shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(WorldModelsError, match=r"controller: expected 39 numbers.*got \("):
+        make_policy().set_candidates(np.zeros(shape))
+
+
+def test_no_controllers_at_all_are_refused(make_policy: Callable[..., AgentPolicy]) -> None:
+    with pytest.raises(WorldModelsError, match=r"expected candidates to drive, got none"):
+        make_policy().set_candidates(None)
+
+
+def test_a_vae_and_a_memory_that_disagree_are_refused(tiny_vae: VAE) -> None:
+    other = MDNRNN(5, 8, 2, rng=np.random.default_rng(0))
+    with pytest.raises(WorldModelsError, match=r"of 4 numbers.*a memory for 5.*train_memory"):
+        AgentPolicy(tiny_vae, other, inputs=("z",), latent="mean", batch_size=1)
+
+
+@pytest.fixture
+def agent(
+    lively_vae: VAE, tiny_memory: MDNRNN, candidates: NDArray[np.float64], tmp_path: Path
+) -> Agent:
+    """Saved and loaded again."""
+    lively_vae.save(tmp_path / "vae.h5")
+    tiny_memory.save(tmp_path / "memory.h5")
+    weights = candidates[0].reshape(SHAPE).astype(np.float32)
+    LinearController(weights, ("z", "h"), "sample").save(tmp_path / "controller.h5")
+    return Agent.load(tmp_path)
+
+
+@pytest.fixture
+def gym_frames() -> NDArray[np.uint8]:
+    """(steps, 2, 96, 96, 3)."""
+    return np.random.default_rng(8).integers(0, 256, (3, 2, 96, 96, 3), dtype=np.uint8)
+
+
+def test_the_agent_sees_what_sampling_stores(
+    agent: Agent, gym_frames: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[NDArray[np.uint8]] = []
+    act = AgentPolicy.act
+    monkeypatch.setattr(AgentPolicy, "act", lambda self, x: (seen.append(x), act(self, x))[1])
+    agent.reset(batch_size=2)
+    for frames in gym_frames:
+        agent.act(frames)
+    for frames, batch in zip(gym_frames, seen, strict=True):
+        assert np.array_equal(batch, [preprocess(frame, (32, 32)) for frame in frames])
+
+
+def test_the_agent_acts_as_its_policy_does(agent: Agent, gym_frames: NDArray[np.uint8]) -> None:
+    agent.reset(seed=5)
+    actions = [agent.act(frames[0]) for frames in gym_frames]
+    policy = AgentPolicy(agent.vae, agent.memory, inputs=("z", "h"), latent="sample", batch_size=1)
+    policy.set_candidates(agent.controller.weights.reshape(1, -1).astype(np.float64))
+    policy.begin(0, Episode(track_seed=1, noise_seed=5))
+    for frames, action in zip(gym_frames, actions, strict=True):
+        assert action.shape == (3,)
+        assert np.array_equal(policy.act(preprocess(frames[0], (32, 32))[None])[0], action)
+
+
+def test_a_reset_begins_anew_and_seed_0_is_a_seed(
+    agent: Agent, gym_frames: NDArray[np.uint8]
+) -> None:
+    def drive(seed: int) -> list[bytes]:
+        agent.reset(batch_size=2, seed=seed)
+        return [agent.act(frames).tobytes() for frames in gym_frames]
+
+    zero = drive(0)
+    assert drive(1) != zero
+    assert drive(0) == zero
+
+
+def test_a_batch_gives_a_batch(agent: Agent, gym_frames: NDArray[np.uint8]) -> None:
+    agent.reset(batch_size=2)
+    action = agent.act(gym_frames[0])
+    assert action.shape == (2, 3)
+    assert action.dtype == np.float32
+
+
+def test_frames_that_do_not_fit_are_refused(agent: Agent, gym_frames: NDArray[np.uint8]) -> None:
+    with pytest.raises(WorldModelsError, match=r"frames: expected 1.*reset, got 2"):
+        agent.act(gym_frames[0])
+    with pytest.raises(WorldModelsError, match=r"frame: expected \(96, 96, 3\) uint8"):
+        agent.act(gym_frames[0, 0, :60])
+
+
+def test_a_missing_part_is_named(agent: Agent, tmp_path: Path) -> None:
+    (tmp_path / "memory.h5").unlink()
+    with pytest.raises(ModelFileError, match=rf"{tmp_path}/memory.h5: no such file"):
+        Agent.load(tmp_path)
+
+
+def test_a_controller_that_does_not_fit_is_refused(agent: Agent, tmp_path: Path) -> None:
+    LinearController(np.zeros((9, 3), np.float32), ("z", "h"), "mean").save(
+        tmp_path / "controller.h5"
+    )
+    with pytest.raises(WorldModelsError, match=r"controller: expected 39 numbers"):
+        Agent.load(tmp_path)
+
+
+def test_the_names_of_the_package_load_when_they_are_used() -> None:
+    assert worldmodels.Agent is Agent
+    assert worldmodels.VAE is VAE
+    assert worldmodels.MDNRNN is MDNRNN
+    assert callable(worldmodels.read_episodes)
+    assert sorted(worldmodels.__all__) == ["Agent", "MDNRNN", "VAE", "read_episodes"]
+    with pytest.raises(AttributeError, match=r"no attribute 'Dreamer'"):
+        _ = worldmodels.Dreamer

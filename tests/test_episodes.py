@@ -1,0 +1,274 @@
+"""Episode files: what is written is read back, in whole shards, or a clear error says why not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from conftest import MakeOutcome, WriteEpisodes
+
+from worldmodels.episodes import (
+    EPISODES_A_SHARD,
+    EpisodeFileError,
+    EpisodeFiles,
+    EpisodeWriter,
+    read_episodes,
+    split_episodes,
+)
+from worldmodels.errors import WorldModelsError
+from worldmodels.rollout import RolloutError
+
+LENGTHS = [1, 40, 33, 2]
+
+
+def test_what_is_read_is_what_was_written(tmp_path: Path, write_episodes: WriteEpisodes) -> None:
+    written = write_episodes(tmp_path, LENGTHS, image_shape=(32, 48))
+    read = list(read_episodes(tmp_path))
+    assert [episode.track_seed for episode in read] == [100, 101, 102, 103]
+    for episode, outcome in zip(read, written, strict=True):
+        for name in ("frames", "actions", "rewards", "privileged"):
+            stored, expected = getattr(episode, name), getattr(outcome.recorded, name)
+            assert stored.dtype == expected.dtype
+            assert np.array_equal(stored, expected)
+
+
+def test_episodes_of_any_length_stay_apart(tmp_path: Path, write_episodes: WriteEpisodes) -> None:
+    write_episodes(tmp_path, LENGTHS)
+    for index, episode in enumerate(read_episodes(tmp_path)):
+        assert episode.frames[:, 0, 0, 0].tolist() == [index] * LENGTHS[index]
+        assert episode.frames[:, 0, 0, 2].tolist() == list(range(LENGTHS[index]))
+
+
+def test_only_the_last_step_ends_an_episode(tmp_path: Path, write_episodes: WriteEpisodes) -> None:
+    reasons = ["lap", "off_field", "time_limit", "patience"]
+    write_episodes(tmp_path, LENGTHS, reasons=reasons)
+    for episode, reason in zip(read_episodes(tmp_path), reasons, strict=True):
+        ended = episode.terminated if reason == "off_field" else episode.truncated
+        other = episode.truncated if reason == "off_field" else episode.terminated
+        assert np.flatnonzero(ended).tolist() == [len(ended) - 1]
+        assert not other.any()
+
+
+def test_the_same_episodes_give_the_same_bytes(
+    tmp_path: Path, write_episodes: WriteEpisodes
+) -> None:
+    for name in ("one", "two"):
+        write_episodes(tmp_path / name, LENGTHS)
+    one, two = tmp_path / "one/shard-00000.h5", tmp_path / "two/shard-00000.h5"
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_frames_are_stored_as_uint8(tmp_path: Path, write_episodes: WriteEpisodes) -> None:
+    write_episodes(tmp_path, [3])
+    with h5py.File(tmp_path / "shard-00000.h5") as file:
+        assert file["frames"].dtype == np.uint8
+
+
+def test_a_shard_holds_sixteen_episodes(tmp_path: Path, write_episodes: WriteEpisodes) -> None:
+    write_episodes(tmp_path, [2] * 35)
+    counts = []
+    for shard in sorted(tmp_path.iterdir()):
+        with h5py.File(shard) as file:
+            counts.append(len(file["episode_lengths"]))
+    assert EPISODES_A_SHARD == 16
+    assert counts == [16, 16, 3]
+    assert [episode.track_seed for episode in read_episodes(tmp_path)] == list(range(100, 135))
+
+
+def test_one_shard_can_be_read_alone(tmp_path: Path, write_episodes: WriteEpisodes) -> None:
+    write_episodes(tmp_path, [2] * 18)
+    seeds = [episode.track_seed for episode in read_episodes(tmp_path / "shard-00001.h5")]
+    assert seeds == [116, 117]
+
+
+def test_the_index_counts_rows_and_holds_no_frames(
+    tmp_path: Path, write_episodes: WriteEpisodes
+) -> None:
+    write_episodes(tmp_path, LENGTHS, image_shape=(32, 48))
+    files = EpisodeFiles(tmp_path)
+    assert files.rows == sum(LENGTHS)
+    assert [(rows.start, rows.length) for rows in files.episodes] == [
+        (0, 1),
+        (1, 40),
+        (41, 33),
+        (74, 2),
+    ]
+    assert files.image_shape == (32, 48)
+
+
+def test_attributes_say_what_was_driven_and_by_whom(
+    tmp_path: Path, write_episodes: WriteEpisodes
+) -> None:
+    write_episodes(tmp_path, [2], seed=0)
+    with h5py.File(tmp_path / "shard-00000.h5") as file:
+        assert (file.attrs["environment"], file.attrs["policy"]) == ("a test", "numbered")
+        assert file.attrs["seed"] == 0
+        assert list(file.attrs["image_shape"]) == [32, 32]
+        assert file.attrs["privileged_columns"][0] == "speed"
+        assert file["episode_reasons"].asstr()[0] == "time_limit"
+
+
+def test_a_failed_write_leaves_no_file(tmp_path: Path, make_outcome: MakeOutcome) -> None:
+    damaged = make_outcome(0, 5)
+    damaged.recorded.frames = damaged.recorded.frames[:, :16]  # not what the writer was told
+    writer = EpisodeWriter(
+        tmp_path,
+        environment="a test",
+        policy="numbered",
+        seed=0,
+        image_shape=(32, 32),
+        privileged_columns=["speed"],
+    )
+    writer.write(damaged)
+    with pytest.raises(TypeError, match="broadcast"):
+        writer.__exit__(None, None, None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_writer_leaves_whole_shards_only(
+    tmp_path: Path, make_outcome: MakeOutcome
+) -> None:
+    writer = EpisodeWriter(
+        tmp_path,
+        environment="a test",
+        policy="numbered",
+        seed=0,
+        image_shape=(32, 32),
+        privileged_columns=["speed"],
+    )
+
+    def write_some() -> None:
+        with writer:
+            for index in range(20):
+                writer.write(make_outcome(index, 2))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_some()
+    assert [shard.name for shard in tmp_path.iterdir()] == ["shard-00000.h5"]
+    assert len(list(read_episodes(tmp_path))) == 16
+
+
+def test_an_episode_that_was_not_recorded_is_refused(
+    tmp_path: Path, make_outcome: MakeOutcome
+) -> None:
+    outcome = make_outcome(0, 2)
+    outcome.recording = None
+    writer = EpisodeWriter(
+        tmp_path,
+        environment="a test",
+        policy="numbered",
+        seed=0,
+        image_shape=(32, 32),
+        privileged_columns=["speed"],
+    )
+    writer.write(outcome)
+    with pytest.raises(RolloutError, match="expected record=True"):
+        writer.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("read", [EpisodeFiles, lambda folder: list(read_episodes(folder))])
+class TestUnreadable:
+    """Every way to read says which file is wrong and what to do."""
+
+    def test_no_folder(self, tmp_path: Path, read: type[EpisodeFiles]) -> None:
+        with pytest.raises(EpisodeFileError, match=r"nowhere: no episodes; `dvc repro sample`"):
+            read(tmp_path / "nowhere")
+
+    def test_an_empty_folder(self, tmp_path: Path, read: type[EpisodeFiles]) -> None:
+        with pytest.raises(EpisodeFileError, match=rf"{tmp_path}: no episodes; `dvc repro sample`"):
+            read(tmp_path)
+
+    def test_a_truncated_shard(
+        self, tmp_path: Path, read: type[EpisodeFiles], write_episodes: WriteEpisodes
+    ) -> None:
+        write_episodes(tmp_path, LENGTHS)
+        shard = tmp_path / "shard-00000.h5"
+        shard.write_bytes(shard.read_bytes()[:5000])
+        with pytest.raises(EpisodeFileError, match=rf"{shard}: not a whole HDF5.*dvc repro sample"):
+            read(tmp_path)
+
+    def test_no_hdf5_at_all(self, tmp_path: Path, read: type[EpisodeFiles]) -> None:
+        shard = tmp_path / "shard-00000.h5"
+        shard.write_text("version https://git-lfs.github.com/spec/v1\n")
+        with pytest.raises(EpisodeFileError, match=rf"{shard}: not a whole HDF5.*dvc repro sample"):
+            read(tmp_path)
+
+    def test_a_foreign_hdf5_file(self, tmp_path: Path, read: type[EpisodeFiles]) -> None:
+        shard = tmp_path / "shard-00000.h5"
+        with h5py.File(shard, "w") as file:
+            file["frames"] = np.zeros((2, 32, 32, 3), np.uint8)
+        with pytest.raises(EpisodeFileError, match=rf"{shard}: expected.*None.*dvc repro sample"):
+            read(tmp_path)
+
+    def test_another_version(
+        self, tmp_path: Path, read: type[EpisodeFiles], write_episodes: WriteEpisodes
+    ) -> None:
+        write_episodes(tmp_path, LENGTHS)
+        with h5py.File(tmp_path / "shard-00000.h5", "a") as file:
+            file.attrs["version"] = 2
+        with pytest.raises(EpisodeFileError, match=r"expected.*version 1.*got.*, 2,"):
+            read(tmp_path)
+
+    def test_a_missing_dataset(
+        self, tmp_path: Path, read: type[EpisodeFiles], write_episodes: WriteEpisodes
+    ) -> None:
+        write_episodes(tmp_path, LENGTHS)
+        with h5py.File(tmp_path / "shard-00000.h5", "a") as file:
+            del file["rewards"]
+        with pytest.raises(EpisodeFileError, match=r"without \['rewards'\]"):
+            read(tmp_path)
+
+    def test_shards_that_differ_in_shape(
+        self, tmp_path: Path, read: type[EpisodeFiles], write_episodes: WriteEpisodes
+    ) -> None:
+        write_episodes(tmp_path, [2])
+        write_episodes(tmp_path / "other", [2], image_shape=(32, 48))
+        (tmp_path / "other/shard-00000.h5").rename(tmp_path / "shard-00001.h5")
+        with pytest.raises(EpisodeFileError, match=r"frames of one shape"):
+            read(tmp_path)
+
+
+def test_frames_of_another_shape_than_params_are_refused(
+    tmp_path: Path, write_episodes: WriteEpisodes
+) -> None:
+    write_episodes(tmp_path, [2])
+    files = EpisodeFiles(tmp_path)
+    files.require_image_shape((32, 32))
+    with pytest.raises(EpisodeFileError, match=r"expected frames of \(60, 80\).*got \(32, 32\)"):
+        files.require_image_shape((60, 80))
+
+
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.999])
+def test_a_split_leaves_neither_side_empty(share: float) -> None:
+    for count in [*range(2, 40), 300, 601]:
+        training, validation = split_episodes(count, share)
+        assert len(training) >= 1
+        assert len(validation) >= 1
+        assert sorted(training + validation) == list(range(count))
+
+
+def test_a_split_holds_out_the_share_asked_for_evenly_spread() -> None:
+    _, validation = split_episodes(300, 0.1)
+    assert len(validation) == 30
+    assert set(np.diff(validation)) == {10}
+
+
+def test_one_episode_cannot_be_split() -> None:
+    with pytest.raises(WorldModelsError, match=r"at least 2.*got 1; raise sampling.episodes"):
+        split_episodes(1, 0.1)
+
+
+def test_the_simulator_and_the_reader_do_not_import_tensorflow() -> None:
+    code = (
+        "import sys, worldmodels; assert not {'tensorflow', 'keras', 'gym'} & set(sys.modules);"
+        "from worldmodels import read_episodes; import worldmodels.car_racing, worldmodels.rollout;"
+        "found = {'tensorflow', 'keras'} & set(sys.modules);"
+        "print(read_episodes.__module__, sorted(found))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "worldmodels.episodes []\n"

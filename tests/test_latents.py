@@ -1,0 +1,193 @@
+"""Latents: encoded row by row as the frames were, and never two episodes in one sequence."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from conftest import WriteEpisodes
+
+from worldmodels.encoding import Encoder
+from worldmodels.latents import LatentFileError, LatentSequences, LatentWriter
+from worldmodels.model_files import file_digest
+from worldmodels.vae import VAE
+
+LENGTHS = [1, 2, 7, 30, 6, 11]
+WINDOW = 5
+
+
+def write_latents(path: Path, lengths: list[int] = LENGTHS) -> None:
+    """Means, log variances and actions that say their episode and step: 1000 * episode + step."""
+    with LatentWriter(path, sum(lengths), 2, vae_digest="abc") as writer:
+        for episode, length in enumerate(lengths):
+            place = 1000.0 * episode + np.arange(length, dtype=np.float32)[:, None]
+            writer.write(np.tile(place, 2), np.tile(place + 0.25, 2), np.tile(place + 0.5, 3))
+
+
+@pytest.fixture
+def sequences(tmp_path: Path) -> LatentSequences:
+    write_latents(tmp_path / "latents.h5")
+    return LatentSequences(tmp_path / "latents.h5", length=WINDOW)
+
+
+def test_the_file_says_what_it_holds(sequences: LatentSequences) -> None:
+    assert sequences.episodes == len(LENGTHS)
+    assert sequences.latent_dim == 2
+    assert sequences.vae_digest == "abc"
+
+
+def test_windows_in_order_cover_every_step_once(sequences: LatentSequences) -> None:
+    read = sequences.read(sequences.windows(range(len(LENGTHS)), rng=None))
+    counted = read.mask == 1
+    seen = read.mean[:, :-1, 0][counted].tolist()
+    expected = [
+        1000.0 * episode + step
+        for episode, length in enumerate(LENGTHS)
+        for step in range(length - 1)  # nothing follows the last
+    ]
+    assert seen == expected
+
+
+@pytest.mark.parametrize("seed", [None, *range(10)])
+def test_a_window_never_leaves_its_episode(sequences: LatentSequences, seed: int | None) -> None:
+    rng = None if seed is None else np.random.default_rng(seed)
+    read = sequences.read(sequences.windows(range(len(LENGTHS)), rng=rng))
+    assert read.mask.sum() > 0
+    for mean, log_var, action, mask in zip(
+        read.mean, read.log_var, read.action, read.mask, strict=True
+    ):
+        steps = int(mask.sum())
+        assert steps >= 1
+        assert mask.tolist() == [1.0] * steps + [0.0] * (WINDOW - steps)
+        first = mean[0, 0]
+        episode = int(first // 1000)
+        # Row t is z_t with its own action; row t + 1, the target, is the step after it.
+        assert mean[: steps + 1, 0].tolist() == [first + step for step in range(steps + 1)]
+        assert (log_var[: steps + 1] == mean[: steps + 1] + 0.25).all()
+        assert (action[:steps] == mean[:steps, :1] + 0.5).all()
+        assert mean[steps, 0] <= 1000 * episode + LENGTHS[episode] - 1
+
+
+@pytest.mark.parametrize("seed", [None, 0])
+def test_rows_behind_a_short_window_are_zeros(sequences: LatentSequences, seed: int | None) -> None:
+    rng = None if seed is None else np.random.default_rng(seed)
+    read = sequences.read(sequences.windows([1, 2], rng=rng))
+    for index, steps in enumerate(read.mask.sum(axis=1).astype(int)):
+        assert not read.mean[index, steps + 1 :].any()
+        assert not read.log_var[index, steps + 1 :].any()
+        assert not read.action[index, steps:].any()
+
+
+def test_an_episode_of_one_step_has_no_window(sequences: LatentSequences) -> None:
+    assert sequences.windows([0], rng=None).shape == (0, 2)
+    assert sequences.windows([0], rng=np.random.default_rng(0)).shape == (0, 2)
+
+
+def test_drawn_windows_are_as_many_from_all_over_and_repeatable(
+    sequences: LatentSequences,
+) -> None:
+    def draw(seed: int) -> list[list[int]]:
+        return sequences.windows([3], rng=np.random.default_rng(seed)).tolist()
+
+    assert len(draw(0)) == len(sequences.windows([3], rng=None)) == 6
+    starts = {start - 10 for seed in range(60) for start, _ in draw(seed)}
+    assert starts == set(range(25))  # the last whole window starts at step 24 of 30
+    assert draw(0) == draw(0)
+    assert draw(0) != draw(1)
+
+
+def test_drawn_windows_of_several_episodes_are_shuffled(sequences: LatentSequences) -> None:
+    episodes = np.searchsorted(
+        np.cumsum(LENGTHS), sequences.windows([3, 5], rng=np.random.default_rng(0))[:, 0], "right"
+    )
+    assert sorted(episodes.tolist()) == [3] * 6 + [5] * 2
+    assert episodes.tolist() != sorted(episodes.tolist())
+
+
+def test_the_same_latents_give_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one.h5", "two.h5"):
+        write_latents(tmp_path / name)
+    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
+
+
+def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
+    def write() -> None:
+        with LatentWriter(tmp_path / "latents.h5", 9, 2, vae_digest="abc") as writer:
+            writer.write(np.zeros((9, 2)), np.zeros((9, 2)), np.zeros((9, 3)))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "latents.h5"
+    with pytest.raises(LatentFileError, match=rf"{path}: no such file; `dvc repro encode`"):
+        LatentSequences(path, length=5)
+
+
+def test_a_truncated_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "latents.h5"
+    write_latents(path)
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(LatentFileError, match=rf"{path}: not a whole.*dvc repro encode"):
+        LatentSequences(path, length=5)
+
+
+def test_a_foreign_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "latents.h5"
+    with h5py.File(path, "w") as file:
+        file["mean"] = np.zeros((3, 2))
+    with pytest.raises(LatentFileError, match=rf"{path}: expected.*worldmodels-latents.*None"):
+        LatentSequences(path, length=5)
+
+
+def test_a_missing_dataset_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "latents.h5"
+    write_latents(path)
+    with h5py.File(path, "a") as file:
+        del file["episode_lengths"]
+    with pytest.raises(LatentFileError, match=r"episode_lengths.*dvc repro encode"):
+        LatentSequences(path, length=5)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 9])
+def test_an_encoder_of_fixed_batches_takes_episodes_of_any_length(
+    tiny_vae: VAE, steps: int
+) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (steps, 32, 32, 3), dtype=np.uint8)
+    mean, log_var = Encoder(tiny_vae, batch_size=4).encode(frames)
+    expected_mean, expected_log_var = tiny_vae.encode(frames)
+    assert mean.shape == log_var.shape == (steps, 4)
+    assert mean == pytest.approx(expected_mean, abs=1e-5)
+    assert log_var == pytest.approx(expected_log_var, abs=1e-5)
+
+
+def test_the_stage_encodes_every_frame_beside_the_action_chosen_on_seeing_it(
+    tmp_path: Path,
+    tiny_vae: VAE,
+    write_episodes: WriteEpisodes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from stages import encode
+
+    monkeypatch.chdir(tmp_path)
+    root = Path(__file__).parent.parent
+    shutil.copy(root / "params.yaml", tmp_path)
+    outcomes = write_episodes("data/episodes", [1, 9, 4] + [2] * 15)
+    tiny_vae.save("models/vae.h5")
+    encode.main()
+    with h5py.File("data/latents.h5") as file:
+        lengths, starts = file["episode_lengths"][:], file["episode_starts"][:]
+        assert lengths.tolist() == [1, 9, 4] + [2] * 15
+        for outcome, start, length in zip(outcomes, starts, lengths, strict=True):
+            rows = slice(start, start + length)
+            mean, log_var = tiny_vae.encode(outcome.recorded.frames)
+            assert file["mean"][rows] == pytest.approx(mean, abs=1e-5)
+            assert file["log_var"][rows] == pytest.approx(log_var, abs=1e-5)
+            assert np.array_equal(file["action"][rows], outcome.recorded.actions)
+    assert LatentSequences("data/latents.h5", length=3).vae_digest == file_digest("models/vae.h5")

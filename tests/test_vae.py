@@ -1,0 +1,335 @@
+"""Vision: its loss against formulas written out, its shapes, and its training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import WriteEpisodes
+from numpy.typing import NDArray
+
+from worldmodels.determinism import make_deterministic
+from worldmodels.episodes import EpisodeFiles
+from worldmodels.errors import WorldModelsError
+from worldmodels.frame_batches import FrameBatches
+from worldmodels.params import ParameterError
+from worldmodels.vae import VAE, VAEParams, kl_divergence
+from worldmodels.vae_training import VAEEpoch, fit_vae
+
+SHAPES = [(32, 32), (32, 96), (61, 47), (33, 64), (60, 80), (96, 96)]
+
+
+@pytest.fixture
+def frames() -> NDArray[np.uint8]:
+    """Five frames from black to white, with some texture."""
+    rng = np.random.default_rng(0)
+    texture = rng.integers(-20, 20, (5, 32, 32, 3))
+    brightness = np.linspace(0, 255, 5)[:, None, None, None]
+    return np.clip(brightness + texture, 0, 255).astype(np.uint8)
+
+
+def set_posterior(vae: VAE, *, mean: float, log_var: float, scale: float = 0.0) -> None:
+    """Give every frame this posterior; `scale` keeps a share of what the encoder says of it."""
+    kernel, bias = vae.encoder.weights[-2:]
+    kernel.assign(scale * kernel)
+    bias.assign([mean] * vae.latent_dim + [log_var] * vae.latent_dim)
+
+
+def set_pixels(vae: VAE, logit: float) -> None:
+    """Let every pixel that is decoded be the sigmoid of `logit`."""
+    kernel, bias = vae.decoder.weights[-2:]
+    kernel.assign(tf.zeros_like(kernel))
+    bias.assign(tf.fill(bias.shape, logit))
+
+
+def terms(
+    vae: VAE, frames: NDArray[np.uint8], noise: NDArray[np.float32], *, kl_tolerance: float
+) -> dict[str, float]:
+    found = vae.negative_elbo(tf.constant(frames), tf.constant(noise), kl_tolerance=kl_tolerance)
+    return {name: float(value) for name, value in found.items()}
+
+
+def divergence_of_each(vae: VAE, frames: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """KL of each frame, (batch,)."""
+    mean, log_var = (part.astype(np.float64) for part in vae.encode(frames))
+    return 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).sum(axis=1)
+
+
+@pytest.mark.parametrize("mean", [-2.0, 0.0, 0.5])
+@pytest.mark.parametrize("log_var", [-4.0, 0.0, 1.5])
+def test_the_kl_is_the_integral_that_it_stands_for(mean: float, log_var: float) -> None:
+    std = np.exp(log_var / 2)
+    z = np.linspace(mean - 12 * std, mean + 12 * std, 20_001)
+    log_q = -0.5 * ((z - mean) / std) ** 2 - np.log(std) - 0.5 * np.log(2 * np.pi)
+    log_p = -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
+    integral = np.trapezoid(np.exp(log_q) * (log_q - log_p), z)
+    closed = kl_divergence(tf.constant(mean, tf.float64), tf.constant(log_var, tf.float64))
+    assert float(closed) == pytest.approx(integral, abs=1e-6)
+
+
+def test_without_free_bits_the_loss_is_error_plus_kl_counted_once(
+    tiny_vae: VAE, frames: NDArray[np.uint8]
+) -> None:
+    set_posterior(tiny_vae, mean=1.5, log_var=-1.0, scale=1.0)
+    noise = np.random.default_rng(1).standard_normal((5, 4), dtype=np.float32)
+    got = terms(tiny_vae, frames, noise, kl_tolerance=0.0)
+    kl = divergence_of_each(tiny_vae, frames).mean()
+    assert kl > 4
+    assert got["kl"] == pytest.approx(kl, rel=1e-5)
+    assert got["loss"] - got["squared_error"] == pytest.approx(kl, rel=1e-4)
+
+
+def test_free_bits_are_the_mean_of_each_frame_s_larger_one(
+    tiny_vae: VAE, frames: NDArray[np.uint8]
+) -> None:
+    """Not the larger of the means, and not a floor for each latent dimension."""
+    set_posterior(tiny_vae, mean=0.0, log_var=0.0, scale=6.0)
+    kl = divergence_of_each(tiny_vae, frames)
+    floor = float(np.median(kl))
+    assert kl.min() < 0.7 * floor < 1.4 * floor < kl.max()
+    noise = np.zeros((5, 4), np.float32)
+    got = terms(tiny_vae, frames, noise, kl_tolerance=floor / tiny_vae.latent_dim)
+    assert got["loss"] - got["squared_error"] == pytest.approx(
+        np.maximum(kl, floor).mean(), rel=1e-3
+    )
+    assert got["kl"] == pytest.approx(kl.mean(), rel=1e-4)
+
+
+def test_free_bits_take_the_pressure_off_a_small_kl(
+    tiny_vae: VAE, frames: NDArray[np.uint8]
+) -> None:
+    set_pixels(tiny_vae, 0.0)  # the error no longer depends on z: what gradient is left is the KL's
+    noise = np.zeros((5, 4), np.float32)
+
+    def pressure(kl_tolerance: float) -> float:
+        with tf.GradientTape() as tape:
+            found = tiny_vae.negative_elbo(
+                tf.constant(frames), tf.constant(noise), kl_tolerance=kl_tolerance
+            )
+        gradients = tape.gradient(found["loss"], tiny_vae.encoder.trainable_variables)
+        return max(float(tf.reduce_max(tf.abs(gradient))) for gradient in gradients)
+
+    tolerance = float(divergence_of_each(tiny_vae, frames).max()) / tiny_vae.latent_dim
+    assert pressure(0.0) > 0
+    assert pressure(1.01 * tolerance) == 0
+
+
+@pytest.mark.parametrize("log_var", [-3.0, 0.0, 2.0])
+def test_the_standard_deviation_is_exp_of_half_the_log_variance(
+    tiny_vae: VAE, frames: NDArray[np.uint8], log_var: float
+) -> None:
+    set_posterior(tiny_vae, mean=0.25, log_var=log_var)
+    noise = np.random.default_rng(2).standard_normal((5, 4), dtype=np.float32)
+    z = 0.25 + np.exp(log_var / 2) * noise
+    pixels = tiny_vae.decoder(tf.constant(z, tf.float32)).numpy()
+    error = ((frames / 255.0 - pixels) ** 2).sum(axis=(1, 2, 3)).mean()
+    got = terms(tiny_vae, frames, noise, kl_tolerance=0.0)
+    assert got["squared_error"] == pytest.approx(error, rel=1e-5)
+
+    drawn = np.random.default_rng(3).standard_normal((5, 4), dtype=np.float32)
+    expected = tiny_vae.decode((0.25 + np.exp(log_var / 2) * drawn).astype(np.float32))
+    reconstructed = tiny_vae.reconstruct(frames, rng=np.random.default_rng(3))
+    assert np.abs(reconstructed.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(("value", "logit"), [(255, -100.0), (0, 100.0)])
+def test_the_error_does_not_wrap_around_in_uint8(tiny_vae: VAE, value: int, logit: float) -> None:
+    set_pixels(tiny_vae, logit)
+    frames = np.full((2, 32, 32, 3), value, np.uint8)
+    got = terms(tiny_vae, frames, np.zeros((2, 4), np.float32), kl_tolerance=0.0)
+    assert got["squared_error"] == pytest.approx(32 * 32 * 3)
+
+
+@pytest.mark.parametrize(("logit", "value"), [(-100.0, 0), (0.0, 128), (100.0, 255)])
+def test_decoded_pixels_go_from_0_to_255_and_never_wrap(
+    tiny_vae: VAE, logit: float, value: int
+) -> None:
+    set_pixels(tiny_vae, logit)
+    assert (tiny_vae.decode(np.zeros((1, 4), np.float32)) == value).all()
+
+
+def test_the_encoder_is_given_pixels_from_0_to_1(tiny_vae: VAE, frames: NDArray[np.uint8]) -> None:
+    expected = tiny_vae.encoder(tf.constant(frames / 255.0, tf.float32)).numpy()
+    mean, log_var = tiny_vae.encode(frames)
+    assert np.allclose(np.concatenate([mean, log_var], axis=1), expected, atol=1e-6)
+    assert not np.allclose(mean[0], mean[-1], atol=1e-3)
+
+
+@pytest.mark.parametrize("image_shape", SHAPES)
+def test_every_image_shape_keeps_its_shapes_and_types(image_shape: tuple[int, int]) -> None:
+    vae = VAE(image_shape, 3, rng=np.random.default_rng(0))
+    seen = np.random.default_rng(1).integers(0, 256, (2, *image_shape, 3), dtype=np.uint8)
+    for part in vae.encode(seen):
+        assert part.shape == (2, 3)
+        assert part.dtype == np.float32
+        assert np.isfinite(part).all()
+    rng = np.random.default_rng(2)
+    for pictures, count in (
+        (vae.decode(np.zeros((4, 3), np.float32)), 4),
+        (vae.reconstruct(seen, rng=rng), 2),
+        (vae.generate(3, rng=rng), 3),
+        (vae.interpolate(seen[0], seen[1], 5), 5),
+    ):
+        assert pictures.shape == (count, *image_shape, 3)
+        assert pictures.dtype == np.uint8
+
+
+def test_interpolation_goes_from_one_mean_to_the_other(
+    tiny_vae: VAE, frames: NDArray[np.uint8]
+) -> None:
+    set_posterior(tiny_vae, mean=0.0, log_var=0.0, scale=20.0)
+    (first, last), _ = tiny_vae.encode(frames[[0, -1]])
+    way = tiny_vae.interpolate(frames[0], frames[-1], 3)
+    expected = tiny_vae.decode(np.stack([first, (first + last) / 2, last]))
+    assert np.abs(way.astype(int) - expected).max() <= 1
+    assert not np.array_equal(way[0], way[-1])
+
+
+def test_first_weights_and_draws_are_the_generator_s() -> None:
+    def build(seed: int) -> VAE:
+        return VAE((32, 32), 4, rng=np.random.default_rng(seed))
+
+    one, two, other = build(0), build(0), build(1)
+    for weight, same in zip(one.weights, two.weights, strict=True):
+        assert np.array_equal(weight.numpy(), same.numpy())
+    assert not np.array_equal(one.weights[0].numpy(), other.weights[0].numpy())
+    assert np.array_equal(
+        one.generate(2, rng=np.random.default_rng(0)), two.generate(2, rng=np.random.default_rng(0))
+    )
+
+
+@pytest.mark.parametrize("image_shape", [(31, 80), (60, 97)])
+def test_other_image_shapes_are_refused(image_shape: tuple[int, int]) -> None:
+    with pytest.raises(WorldModelsError, match=rf"32 to 96 pixels, got \({image_shape[0]}, "):
+        VAE(image_shape, 4, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "got"),
+    [
+        (np.zeros((2, 32, 33, 3), np.uint8), r"\(2, 32, 33, 3\) uint8"),
+        (np.zeros((32, 32, 3), np.uint8), r"\(32, 32, 3\) uint8"),
+        (np.zeros((2, 32, 32, 3), np.float32), r"\(2, 32, 32, 3\) float32"),
+    ],
+)
+def test_frames_of_another_shape_or_type_are_refused(
+    tiny_vae: VAE, wrong: NDArray[np.uint8], got: str
+) -> None:
+    with pytest.raises(WorldModelsError, match=rf"expected \(batch, 32, 32, 3\) uint8, got {got}"):
+        tiny_vae.encode(wrong)
+
+
+def test_a_vae_for_other_frames_than_params_is_refused(tiny_vae: VAE) -> None:
+    tiny_vae.require_image_shape((32, 32))
+    with pytest.raises(WorldModelsError, match=r"\(60, 80\).*got one for \(32, 32\).*train_vae"):
+        tiny_vae.require_image_shape((60, 80))
+
+
+@pytest.fixture(scope="module")
+def batches(
+    tmp_path_factory: pytest.TempPathFactory, write_episodes: WriteEpisodes
+) -> tuple[FrameBatches, FrameBatches]:
+    """To train on and to validate on."""
+    make_deterministic(0)
+    folder = tmp_path_factory.mktemp("episodes")
+    write_episodes(folder, [50, 30, 16])
+    files = EpisodeFiles(folder)
+    return (
+        FrameBatches(files, [0, 1], batch_size=16, seed=0),
+        FrameBatches(files, [2], batch_size=16, seed=0),
+    )
+
+
+def params(epochs: int) -> VAEParams:
+    return VAEParams(
+        latent_dim=4, kl_tolerance=0.5, learning_rate=0.002, batch_size=16, epochs=epochs
+    )
+
+
+def train(batches: tuple[FrameBatches, FrameBatches]) -> tuple[VAE, list[VAEEpoch]]:
+    vae = VAE((32, 32), 4, rng=np.random.default_rng(0))
+    return vae, list(fit_vae(vae, params(3), *batches, seed=0))
+
+
+@pytest.fixture(scope="module")
+def trained(batches: tuple[FrameBatches, FrameBatches]) -> tuple[VAE, list[VAEEpoch]]:
+    return train(batches)
+
+
+def test_training_lowers_the_loss(trained: tuple[VAE, list[VAEEpoch]]) -> None:
+    _, rows = trained
+    assert [row.epoch for row in rows] == [1, 2, 3]
+    assert rows[-1].loss < 0.7 * rows[0].loss
+    assert rows[-1].val_loss < 0.7 * rows[0].val_loss
+    for row in rows:  # the rows' means obey the loss's formula too
+        assert row.loss >= row.squared_error + max(row.kl, 0.5 * 4) - 1e-2
+
+
+def test_training_twice_from_a_seed_gives_the_same_bits(
+    batches: tuple[FrameBatches, FrameBatches], trained: tuple[VAE, list[VAEEpoch]]
+) -> None:
+    vae, rows = trained
+    again, rows_again = train(batches)
+    assert rows == rows_again
+    for weight, same in zip(vae.weights, again.weights, strict=True):
+        assert weight.numpy().tobytes() == same.numpy().tobytes()
+
+
+class Spy(VAE):
+    """Keeps the noise that it is trained with."""
+
+    def __init__(self) -> None:
+        super().__init__((32, 32), 4, rng=np.random.default_rng(0))
+        self.noise: list[NDArray[np.float32]] = []
+
+    def negative_elbo(
+        self, frames: tf.Tensor, noise: tf.Tensor, *, kl_tolerance: float
+    ) -> dict[str, tf.Tensor]:
+        self.noise.append(noise.numpy())
+        return super().negative_elbo(frames, noise, kl_tolerance=kl_tolerance)
+
+
+def test_noise_is_standard_normal_and_new_in_every_step_but_the_validation_s(
+    batches: tuple[FrameBatches, FrameBatches], eager: None
+) -> None:
+    _, small = batches  # one step to train, one to validate
+
+    def noise(seed: int) -> list[NDArray[np.float32]]:
+        spy = Spy()
+        list(fit_vae(spy, params(2), small, small, seed=seed))
+        return spy.noise
+
+    trained, validated, trained_next, validated_next = noise(0)
+    assert np.array_equal(validated, validated_next)
+    different = [trained, trained_next, validated, noise(1)[0]]
+    for index, one in enumerate(different):
+        assert not any(np.array_equal(one, other) for other in different[:index])
+    values = np.concatenate(different)
+    assert values.mean() == pytest.approx(0, abs=0.25)
+    assert values.std() == pytest.approx(1, abs=0.2)
+
+
+def test_a_loss_that_is_no_number_names_the_learning_rate(
+    batches: tuple[FrameBatches, FrameBatches], eager: None
+) -> None:
+    _, small = batches
+    vae = VAE((32, 32), 4, rng=np.random.default_rng(0))
+    set_posterior(vae, mean=float("nan"), log_var=0.0)
+    with pytest.raises(WorldModelsError, match=r"epoch 1 .*lower vae.learning_rate .*0.002"):
+        list(fit_vae(vae, params(1), small, small, seed=0))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("latent_dim", 0),
+        ("kl_tolerance", -0.1),
+        ("learning_rate", 0.0),
+        ("batch_size", 0),
+        ("epochs", 0),
+    ],
+)
+def test_params_that_make_no_sense_are_refused(key: str, value: float) -> None:
+    sensible = {"latent_dim": 4, "kl_tolerance": 0.5, "learning_rate": 0.1, "batch_size": 2}
+    with pytest.raises(ParameterError, match=rf"{key}: expected"):
+        VAEParams(**{**sensible, "epochs": 1, key: value})  # type: ignore[arg-type]
