@@ -111,7 +111,7 @@ def test_actions_are_those_of_the_loop_written_out(
     )
     assert actions.dtype == np.float32
     assert actions == pytest.approx(expected, abs=1e-4)
-    assert expected.std(axis=0).min() > 1e-3  # the actions tell the steps apart
+    assert expected.std(axis=0)[:, :2].min() > 1e-3  # the actions tell the steps apart
 
 
 def test_the_controller_s_h_is_what_the_last_step_left(

@@ -181,7 +181,7 @@ def test_an_unknown_key_gets_the_nearest_name(tmp_path: Path) -> None:
 
 
 def test_a_missing_group_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="^controller: expected this group .* got only vae"):
+    with pytest.raises(ParameterError, match=r"^controller: expected this group .* got only vae"):
         load_group("controller", VisionParams, write_group(tmp_path))
 
 
@@ -207,7 +207,7 @@ def test_a_broken_file_gets_one_line(tmp_path: Path, text: str, message: str) ->
 
 
 def test_a_missing_file_gets_one_line(tmp_path: Path) -> None:
-    with pytest.raises(WorldModelsError, match="expected a YAML file, got none .* root"):
+    with pytest.raises(WorldModelsError, match=r"expected a YAML file, got none .* root"):
         read_params(tmp_path / "params.yaml")
     with pytest.raises(WorldModelsError, match="expected a readable text file"):
         read_params(tmp_path)  # a folder
@@ -240,7 +240,7 @@ def test_a_validation_share_of_none_or_all_is_refused(share: float) -> None:
 
 def test_a_group_that_no_stage_reads_is_refused() -> None:
     require_only_groups(["vae"], known=["base", "vae"])
-    with pytest.raises(ParameterError, match="^vea: unknown group, did you mean vae?"):
+    with pytest.raises(ParameterError, match=r"^vea: unknown group, did you mean vae?"):
         require_only_groups(["vae", "vea"], known=["base", "vae"])
 
 

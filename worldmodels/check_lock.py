@@ -195,7 +195,7 @@ def _refuse_folder(root: Path, dep: str, producers: dict[str, str]) -> None:
 
 
 def _outputs(entries: Value, where: str) -> Iterator[tuple[str, bool]]:
-    """Each output's path and whether DVC's cache holds it; an entry is `path` or {path: options}."""
+    """Each output's path, and whether DVC's cache holds it; an entry is path or {path: options}."""
     for entry in _items(entries, where):
         if isinstance(entry, dict):
             for out, options in entry.items():

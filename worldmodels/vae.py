@@ -230,7 +230,7 @@ def _feature_maps(image_shape: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def _left_over(feature_map: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns of zeros to add below and to the right, so that the kernel meets every pixel.
+    """Rows of zeros to add below, and columns to the right, so that the kernel meets every pixel.
 
     The paper's convolutions are unpadded, which suits its 64 x 64; of 60 rows they would leave the
     last 14, where the car is, unseen.
