@@ -229,9 +229,8 @@ def test_an_unknown_option_is_refused() -> None:
         FastCarRacing().reset(seed=0, options={"start_tiel": 3})
 
 
-def test_make_finds_it_once_registered() -> None:
-    car_racing.register()
-    env = gym.make("FastCarRacing-v2")
+def test_make_finds_it() -> None:
+    env = gym.make("worldmodels:FastCarRacing-v2")
     assert type(env.unwrapped) is FastCarRacing
     assert (env.spec.max_episode_steps, env.spec.reward_threshold) == (1000, 900)
     assert env.observation_space == CarRacing().observation_space
@@ -249,8 +248,7 @@ def test_over_gymnasium_too() -> None:
     import gymnasium
     from gymnasium.utils.env_checker import check_env
 
-    car_racing.register()
-    env = gymnasium.make("FastCarRacing-v3", render_mode="rgb_array")
+    env = gymnasium.make("worldmodels:FastCarRacing-v3", render_mode="rgb_array")
     check_env(env.unwrapped)
     stock, fast = gymnasium.make("CarRacing-v3").unwrapped, car_racing.FastCarRacingV3()
     frames, _ = drive(stock, fast, on_the_road, seed=0, steps=150)

@@ -458,7 +458,7 @@ AGENT_EPISODES = [
         random_start=index % 2 == 1,
         record=True,
     )
-    for index in range(10)
+    for index in range(16)
 ]
 
 
@@ -492,14 +492,14 @@ def drives(models: Path) -> dict[str, list[Outcome]]:
         FastCarRacing,
         policy_maker(models, inputs=("z", "h"), latent="sample"),
         image_shape=(32, 32),
-        batch_size=4,
+        batch_size=8,
         workers=3,
     ) as engine:
         handles = engine._handles
         for workers in (1, 2, 3):  # of one engine, as each takes seconds to start
             engine._handles = handles[:workers]
             found[f"{workers} workers"] = list(engine.play(AGENT_EPISODES, AGENT_CANDIDATES))
-        strangers = [Episode(track_seed=50 + index, steps=4 + index) for index in range(10)]
+        strangers = [Episode(track_seed=50 + index, steps=4 + index) for index in range(16)]
         mixed = [
             each for pair in zip(strangers, AGENT_EPISODES[::-1], strict=True) for each in pair
         ]

@@ -10,19 +10,15 @@ import importlib
 import os
 from typing import TYPE_CHECKING
 
+from worldmodels.registration import register_environments
+
 # Read by TensorFlow when it is first imported; a value that is already set wins. oneDNN's kernels
 # train the VAE twice as fast, and TensorFlow leaves them off on processors without AVX512.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
-try:
-    # Every process that imports gym would print four lines about gymnasium.
-    import gym_notices.notices
-
-    gym_notices.notices.notices.clear()
-except ImportError:
-    pass
+register_environments()
 
 if TYPE_CHECKING:
     from worldmodels.agent import Agent

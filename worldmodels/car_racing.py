@@ -5,7 +5,7 @@ gym spends 98 % of a CarRacing step on drawing: a new 1000 x 800 picture, shrunk
 it, and draws the state from parts that are drawn once: the field with its road as a texture, which
 each frame sees through one affine warp, and small cached pictures of the car and the indicators.
 Read `FastDrawing._draw_state` first, it is one frame from top to bottom; then `FastCarRacing`, the
-class to use, and `register`, which makes it known to `gym.make`.
+class to use. `worldmodels.registration` makes it known to `gym.make`.
 """
 
 import math
@@ -22,10 +22,8 @@ from Box2D import b2Body
 HAS_GYM = find_spec("gym") is not None
 HAS_GYMNASIUM = find_spec("gymnasium") is not None
 if HAS_GYM:
-    import gym
     from gym.envs.box2d.car_racing import CarRacing
 if HAS_GYMNASIUM:
-    import gymnasium
     from gymnasium.envs.box2d.car_racing import CarRacing as CarRacingV3
 
 # gym's measures. W and H: the picture that gym draws and then shrinks to STATE x STATE pixels.
@@ -434,22 +432,3 @@ if HAS_GYMNASIUM:
         """gymnasium's CarRacing-v3, as `FastCarRacing` is gym's CarRacing-v2."""
 
         score_format = "%04.0f"  # gymnasium rounds the score, gym truncates it
-
-
-def register() -> None:
-    """Make FastCarRacing-v2 known to `gym.make` and FastCarRacing-v3 to `gymnasium.make`."""
-    if HAS_GYM:
-        gym.register(
-            "FastCarRacing-v2",
-            entry_point="worldmodels.car_racing:FastCarRacing",
-            max_episode_steps=1000,
-            reward_threshold=900,
-            disable_env_checker=True,  # it uses np.bool8, which NumPy 2 no longer has
-        )
-    if HAS_GYMNASIUM:
-        gymnasium.register(
-            "FastCarRacing-v3",
-            entry_point="worldmodels.car_racing:FastCarRacingV3",
-            max_episode_steps=1000,
-            reward_threshold=900,
-        )
