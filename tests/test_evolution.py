@@ -183,7 +183,6 @@ def test_the_step_size_is_capped_however_luck_pulls() -> None:
     assert max(spreads(100.0)) > 1.0
 
 
-@pytest.mark.xfail(strict=True, reason="cma caps by scaling coordinates: its sigma runs on")
 def test_the_sigma_that_is_reported_is_the_spread_that_was_searched() -> None:
     params = replace(PARAMS, generations=60, validation_every=100, max_sigma=0.15)
     course = Course(lambda candidate, _: float(candidate.sum()))

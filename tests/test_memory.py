@@ -289,16 +289,7 @@ def test_a_loss_that_is_no_number_names_the_learning_rate(
 
 @pytest.mark.parametrize(
     ("training", "validation"),
-    [
-        ([0, 1], [2]),
-        pytest.param(
-            [2],
-            [0, 1],
-            marks=pytest.mark.xfail(
-                strict=True, reason="fit_memory looks at the training windows only"
-            ),
-        ),
-    ],
+    [([0, 1], [2]), ([2], [0, 1])],
 )
 def test_episodes_of_a_single_step_are_refused(
     tmp_path: Path, eager: None, training: list[int], validation: list[int]

@@ -235,7 +235,6 @@ def test_loading_never_unpickles(
     assert not (tmp_path / "exploded").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="load_model lets TypeError through")
 @pytest.mark.parametrize("name", ["kind", "settings"])
 def test_attributes_of_another_type_are_refused(tmp_path: Path, name: str) -> None:
     make_vae().save(tmp_path / "vae.h5")
@@ -245,7 +244,6 @@ def test_attributes_of_another_type_are_refused(tmp_path: Path, name: str) -> No
         VAE.load(tmp_path / "vae.h5")
 
 
-@pytest.mark.xfail(strict=True, reason="the messages for a wrong file do not say what to do")
 @pytest.mark.parametrize(
     "write", [another_kind, another_version, weights_of_another_vae, too_few_weights]
 )
@@ -257,7 +255,6 @@ def test_a_wrong_file_s_message_says_what_to_do(
         VAE.load(tmp_path / "vae.h5")
 
 
-@pytest.mark.xfail(strict=True, reason="LinearController.load unpacks without a look")
 @pytest.mark.parametrize("count", [0, 2])
 def test_a_controller_of_another_architecture_is_refused(tmp_path: Path, count: int) -> None:
     path = tmp_path / "controller.h5"

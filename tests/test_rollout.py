@@ -351,7 +351,6 @@ def test_an_episode_that_kills_every_worker_ends_after_three(folder: str) -> Non
     assert (Path(folder) / str(DIES_ALWAYS)).read_text() == "xxx"
 
 
-@pytest.mark.xfail(strict=True, reason="every episode of a dead worker is suspected alike")
 def test_the_episode_that_kills_every_worker_is_the_one_that_is_named(tmp_path: Path) -> None:
     episodes = [
         Episode(track_seed=DIES_ALWAYS, steps=20),
@@ -389,7 +388,6 @@ def test_workers_end_with_the_engine(folder: str) -> None:
     assert not process.is_alive()
 
 
-@pytest.mark.xfail(strict=True, reason="outcomes of a play that was given up reach the next one")
 def test_a_play_that_is_given_up_leaves_nothing_to_the_next(folder: str) -> None:
     with toy_engine(folder, workers=1) as engine:
         first = engine.play([Episode(track_seed=100 + index, steps=100) for index in range(8)])
@@ -507,9 +505,6 @@ def drives(models: Path) -> dict[str, list[Outcome]]:
     return found
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a matrix product rounds the last rows of a batch in another order"
-)
 @pytest.mark.parametrize("company", ["2 workers", "3 workers", "strangers"])
 def test_an_agent_s_drive_is_the_same_to_the_bit_whoever_drives_beside_it(
     drives: dict[str, list[Outcome]], company: str

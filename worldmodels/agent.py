@@ -21,6 +21,7 @@ from worldmodels.errors import WorldModelsError
 from worldmodels.frames import preprocess
 from worldmodels.memory import MDNRNN
 from worldmodels.rollout import Episode
+from worldmodels.row_product import whole_batch
 from worldmodels.vae import VAE
 
 
@@ -56,20 +57,23 @@ class AgentPolicy:
         self._shape = controller_shape(
             inputs, latent_dim=vae.latent_dim, hidden_units=memory.hidden_units
         )
-        self._hidden = np.zeros((batch_size, memory.hidden_units), np.float32)
+        self._batch_size = batch_size
+        rows = whole_batch(batch_size)  # those behind the slots are never looked at
+        self._frames = np.zeros((rows, *vae.image_shape, 3), np.uint8)
+        self._hidden = np.zeros((rows, memory.hidden_units), np.float32)
         self._cell = np.zeros_like(self._hidden)
-        self._weights = np.zeros((batch_size, *self._shape), np.float32)
-        self._noise = [np.zeros((1, vae.latent_dim), np.float32)] * batch_size  # a row a step
-        self._step = np.zeros(batch_size, int)
+        self._weights = np.zeros((rows, *self._shape), np.float32)
+        self._noise = [np.zeros((1, vae.latent_dim), np.float32)] * rows  # a row a step
+        self._step = np.zeros(rows, int)
         self._candidates = np.zeros((0, *self._shape), np.float32)
         self._graph = tf.function(
             self._decide,
             input_signature=[
-                tf.TensorSpec((batch_size, *vae.image_shape, 3), tf.uint8),
-                tf.TensorSpec((batch_size, vae.latent_dim), tf.float32),
-                tf.TensorSpec((batch_size, *self._shape), tf.float32),
-                tf.TensorSpec((batch_size, memory.hidden_units), tf.float32),
-                tf.TensorSpec((batch_size, memory.hidden_units), tf.float32),
+                tf.TensorSpec((rows, *vae.image_shape, 3), tf.uint8),
+                tf.TensorSpec((rows, vae.latent_dim), tf.float32),
+                tf.TensorSpec((rows, *self._shape), tf.float32),
+                tf.TensorSpec((rows, memory.hidden_units), tf.float32),
+                tf.TensorSpec((rows, memory.hidden_units), tf.float32),
             ],
         )
 
@@ -106,11 +110,14 @@ class AgentPolicy:
         noise = np.stack(
             [rows[step % len(rows)] for rows, step in zip(self._noise, self._step, strict=True)]
         )
-        action, hidden, cell = self._graph(frames, noise, self._weights, self._hidden, self._cell)
+        self._frames[: self._batch_size] = frames
+        action, hidden, cell = self._graph(
+            self._frames, noise, self._weights, self._hidden, self._cell
+        )
         # Copies: a tensor's own memory is read-only.
         self._hidden, self._cell = np.array(hidden), np.array(cell)
         self._step += 1
-        return action.numpy()
+        return action.numpy()[: self._batch_size]
 
     def _decide(
         self,
@@ -120,7 +127,7 @@ class AgentPolicy:
         hidden: tf.Tensor,
         cell: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        z, log_var = self._vae.posterior(frames)
+        z, log_var = self._vae.posterior_by_row(frames)
         if self._samples:
             z += tf.exp(0.5 * log_var) * noise
         known = tf.concat([{"z": z, "h": hidden}[name] for name in self._inputs], axis=1)

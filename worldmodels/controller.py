@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.model_files import Setting, load_model, save_model
+from worldmodels.model_files import MAKE_ANEW, ModelFileError, Setting, load_model, save_model
 from worldmodels.params import require
 
 Input = Literal["z", "h"]
@@ -51,8 +51,12 @@ class LinearController:
             ModelFileError: no such file, or another kind of file.
         """
         stored = load_model(path, cls.KIND)
-        (weights,) = stored.weights
-        return cls(weights, stored.texts("inputs"), stored.text("latent"))
+        if len(stored.weights) != 1 or stored.weights[0].shape[1:] != (ACTIONS,):
+            raise ModelFileError(
+                f"{path}: weights of another architecture: expected one matrix of {ACTIONS} "
+                f"columns, got shapes {[weight.shape for weight in stored.weights]}; {MAKE_ANEW}"
+            )
+        return cls(stored.weights[0], stored.texts("inputs"), stored.text("latent"))
 
 
 def controller_shape(

@@ -98,7 +98,7 @@ class Generation:
 
     frames: driven by all candidates so far.
     return_mean, return_std, return_max: over the candidates' mean returns on the training tracks.
-    sigma: after the update.
+    sigma: mean standard deviation over the dimensions, after the update.
     mean_vector: the search distribution's mean after the update, (parameters,).
     validation: of the mean vector, in the generations where it was validated.
     """
@@ -184,7 +184,7 @@ def evolve(
             float(scores.mean()),
             float(scores.std()),
             float(scores.max()),
-            float(strategy.sigma),
+            float(np.mean(strategy.stds)),  # sigma itself runs on where max_sigma caps it
             strategy.mean.copy(),
             validation,
         )

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from worldmodels.model_files import load_model, save_model
 from worldmodels.params import require
+from worldmodels.row_product import row_product
 
 ACTIONS = 3
 
@@ -140,7 +141,7 @@ class MDNRNN:
     def step(
         self, z: Tensor, action: Tensor, hidden: Tensor, cell: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """One step of the LSTM.
+        """One step of the LSTM, with the same bits for a row whatever else is in its batch.
 
         Args:
             z: (batch, latent_dim). action: (batch, 3). hidden, cell: (batch, hidden_units), zeros
@@ -149,8 +150,15 @@ class MDNRNN:
         Returns:
             the next hidden and cell state.
         """
-        _, (hidden, cell) = self.lstm.cell(tf.concat([z, action], axis=-1), [hidden, cell])
-        return hidden, cell
+        weights = self.lstm.cell
+        gates = (
+            row_product(tf.concat([z, action], axis=-1), weights.kernel)
+            + row_product(hidden, weights.recurrent_kernel)
+            + weights.bias
+        )
+        take, keep, new, give = tf.split(gates, 4, axis=1)  # in Keras' order
+        cell = tf.sigmoid(keep) * cell + tf.sigmoid(take) * tf.tanh(new)
+        return tf.sigmoid(give) * tf.tanh(cell), cell
 
     def save(self, path: str | Path) -> None:
         """Write weights and what is needed to rebuild the model; see `model_files`."""

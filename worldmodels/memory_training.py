@@ -51,6 +51,7 @@ def fit_memory(
         WorldModelsError: no windows to train or validate on, or the loss is no longer a number.
     """
     steps = _steps(sequences, training, params)
+    _steps(sequences, validation, params)
     schedule = keras.optimizers.schedules.CosineDecay(params.learning_rate, params.epochs * steps)
     optimizer = keras.optimizers.Adam(schedule, clipvalue=params.gradient_clip)
     signature = (

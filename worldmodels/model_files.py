@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT = "worldmodels-model"
 VERSION = 1
+MAKE_ANEW = "remove it and run `dvc repro`"
 
 Setting: TypeAlias = int | float | str | list[int] | list[str]
 
@@ -82,7 +83,7 @@ class StoredModel:
         if expected != got:
             raise ModelFileError(
                 f"{self.path}: weights of another architecture: expected shapes {expected}, "
-                f"got {got}"
+                f"got {got}; {MAKE_ANEW}"
             )
         for variable, weight in zip(variables, self.weights, strict=True):
             variable.assign(weight)
@@ -134,15 +135,14 @@ def load_model(path: str | Path, kind: str) -> StoredModel:
             expected = [FORMAT, VERSION, kind]
             if found != expected:
                 raise ModelFileError(
-                    f"{path}: expected format, version and kind {expected}, got {found}"
+                    f"{path}: expected format, version and kind {expected}, "
+                    f"got {found}; {MAKE_ANEW}"
                 )
             settings = json.loads(file.attrs["settings"])
             group = file["weights"]
             weights = [np.asarray(group[name]) for name in sorted(group)]
-    except (OSError, KeyError, ValueError) as error:
-        raise ModelFileError(
-            f"{path}: not a whole {kind} file ({error}); remove it and run `dvc repro`"
-        ) from error
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path}: not a whole {kind} file ({error}); {MAKE_ANEW}") from error
     return StoredModel(path, settings, weights)
 
 

@@ -349,10 +349,7 @@ class RolloutEngine:
     def close(self) -> None:
         """End all workers."""
         for handle in self._handles:
-            handle.pipe.close()
-            handle.process.kill()
-        for handle in self._handles:
-            handle.process.join()
+            self._end(handle)
         self._handles = []
 
     def play(
@@ -369,10 +366,13 @@ class RolloutEngine:
         deaths = [0] * len(episodes)
         outcomes: dict[int, Outcome] = {}
         following = 0
-        for handle in self._handles:
+        for index, handle in enumerate(self._handles):
+            if handle.jobs:  # of a play that was given up
+                self._end(handle)
+                handle = self._handles[index] = self._start()
             self._send(handle, ("candidates", candidates))
         while following < len(episodes):
-            self._hand_out(waiting)
+            self._hand_out(waiting, deaths)
             for handle in self._ready():
                 try:
                     kind, *payload = handle.pipe.recv()
@@ -408,13 +408,19 @@ class RolloutEngine:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             handle.pipe.send(message)
 
-    def _hand_out(self, waiting: deque[tuple[int, Episode]]) -> None:
-        """Give every free slot an episode, the workers in turn so that each gets its share."""
+    def _hand_out(self, waiting: deque[tuple[int, Episode]], deaths: list[int]) -> None:
+        """Give every free slot an episode, the workers in turn so that each gets its share.
+
+        An episode during which a worker died is played alone, so that the next death has one cause.
+        """
         free = True
         while waiting and free:
             free = False
             for handle in self._handles:
-                if waiting and len(handle.jobs) < self._batch_size:
+                if not waiting:
+                    break
+                alone = deaths[waiting[0][0]] > 0 or any(deaths[job] for job in handle.jobs)
+                if len(handle.jobs) < (1 if alone else self._batch_size):
                     job, episode = waiting.popleft()
                     if not handle.jobs:
                         handle.heard = time.monotonic()  # It had no reason to speak while idle.
@@ -426,6 +432,12 @@ class RolloutEngine:
         by_pipe = {handle.pipe: handle for handle in self._handles}
         return [by_pipe[pipe] for pipe in wait(list(by_pipe), timeout=1.0)]  # type: ignore[index]
 
+    @staticmethod
+    def _end(handle: _Handle) -> None:
+        handle.process.kill()
+        handle.process.join()
+        handle.pipe.close()
+
     def _replace(
         self,
         handle: _Handle,
@@ -434,9 +446,7 @@ class RolloutEngine:
         deaths: list[int],
         candidates: NDArray[np.float64] | None,
     ) -> None:
-        handle.process.kill()
-        handle.process.join()
-        handle.pipe.close()
+        self._end(handle)
         for job in sorted(handle.jobs, reverse=True):
             deaths[job] += 1
             if deaths[job] >= DEATHS_AT_MOST:

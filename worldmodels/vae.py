@@ -29,6 +29,7 @@ from worldmodels.errors import WorldModelsError
 from worldmodels.frames import LARGEST_SIDE, SMALLEST_SIDE
 from worldmodels.model_files import load_model, save_model
 from worldmodels.params import require
+from worldmodels.row_product import row_product
 
 FILTERS = (32, 64, 128, 256)
 KERNEL, STRIDE = 4, 2
@@ -90,6 +91,7 @@ class VAE:
             )
         self.latent_dim = int(latent_dim)
         self.encoder, self.decoder = _build(self.image_shape, self.latent_dim, rng)
+        self._convolutions = keras.Model(self.encoder.input, self.encoder.layers[-1].input)
 
     @property
     def weights(self) -> list[tf.Variable]:
@@ -108,6 +110,13 @@ class VAE:
         """uint8 frames (batch, height, width, 3) to mean and log variance (batch, latent_dim)."""
         mean_and_log_var = self.encoder(tf.cast(frames, tf.float32) / 255.0)
         mean, log_var = tf.split(mean_and_log_var, 2, axis=1)
+        return mean, log_var
+
+    def posterior_by_row(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """`posterior`, with the same bits for a frame whatever else is in its batch."""
+        dense = self.encoder.layers[-1]
+        features = self._convolutions(tf.cast(frames, tf.float32) / 255.0)
+        mean, log_var = tf.split(row_product(features, dense.kernel) + dense.bias, 2, axis=1)
         return mean, log_var
 
     def negative_elbo(
