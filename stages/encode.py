@@ -15,7 +15,7 @@ from worldmodels.progress import Progress, announce
 from worldmodels.stage_run import run_stage
 from worldmodels.vae import VAE
 
-FRAMES_A_SECOND = 3000  # measured on two cores
+FRAMES_A_SECOND = 1700  # of a default run on two cores without AVX512
 ACTIVE = 0.01  # variance of a mean above which a latent dimension counts as used
 
 

@@ -22,7 +22,7 @@ from worldmodels.rollout import RolloutEngine
 from worldmodels.stage_run import run_stage
 from worldmodels.vae import VAE
 
-FRAMES_A_SECOND = 220  # measured on two cores: stock gym draws slowly
+FRAMES_A_SECOND = 130  # of a default run on two cores without AVX512: stock gym draws slowly
 PICTURES = 8  # frames in the strip
 
 

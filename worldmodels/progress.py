@@ -9,9 +9,8 @@ import time
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 15.0
-START_UP = (
-    10.0  # seconds until TensorFlow is imported, here and in the workers, and its graphs built
-)
+# Seconds until TensorFlow is imported, here and in the workers, and its graphs are built.
+START_UP = 10.0
 
 
 class Progress:

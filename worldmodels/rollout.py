@@ -321,8 +321,9 @@ class RolloutEngine:
     Args:
         make_env: makes one environment; called in the workers (a class will do).
         make_policy: makes a policy of so many slots; called in the workers, so it must be
-        picklable. image_shape: height and width that frames are resized to before anybody sees
-        them. batch_size: environments a worker steps in lock step, the policy's batch shape.
+            picklable.
+        image_shape: height and width that frames are resized to before anybody sees them.
+        batch_size: environments a worker steps in lock step, the policy's batch shape.
         workers: processes; `worker_count()` if None.
     """
 
