@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from gym.envs.box2d.car_racing import CarRacing
 
 from worldmodels.agent import policy_maker
-from worldmodels.car_racing import FastCarRacing
+from worldmodels.car_racing import CarRacing, FastCarRacing
 from worldmodels.controller import LinearController
 from worldmodels.determinism import hide_gpu
 from worldmodels.evaluation import EvaluationParams, evaluation_episodes, score

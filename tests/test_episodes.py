@@ -25,6 +25,17 @@ from worldmodels.rollout import RolloutError
 LENGTHS = [1, 40, 33, 2]
 
 
+def new_writer(folder: Path) -> EpisodeWriter:
+    return EpisodeWriter(
+        folder,
+        environment="a test",
+        policy="numbered",
+        seed=0,
+        image_shape=(32, 32),
+        privileged_columns=["speed"],
+    )
+
+
 def test_what_is_read_is_what_was_written(tmp_path: Path, write_episodes: WriteEpisodes) -> None:
     written = write_episodes(tmp_path, LENGTHS, image_shape=(32, 48))
     read = list(read_episodes(tmp_path))
@@ -115,14 +126,7 @@ def test_attributes_say_what_was_driven_and_by_whom(
 def test_a_failed_write_leaves_no_file(tmp_path: Path, make_outcome: MakeOutcome) -> None:
     damaged = make_outcome(0, 5)
     damaged.recorded.frames = damaged.recorded.frames[:, :16]  # not what the writer was told
-    writer = EpisodeWriter(
-        tmp_path,
-        environment="a test",
-        policy="numbered",
-        seed=0,
-        image_shape=(32, 32),
-        privileged_columns=["speed"],
-    )
+    writer = new_writer(tmp_path)
     writer.write(damaged)
     with pytest.raises(TypeError, match="broadcast"):
         writer.__exit__(None, None, None)
@@ -132,14 +136,7 @@ def test_a_failed_write_leaves_no_file(tmp_path: Path, make_outcome: MakeOutcome
 def test_an_interrupted_writer_leaves_whole_shards_only(
     tmp_path: Path, make_outcome: MakeOutcome
 ) -> None:
-    writer = EpisodeWriter(
-        tmp_path,
-        environment="a test",
-        policy="numbered",
-        seed=0,
-        image_shape=(32, 32),
-        privileged_columns=["speed"],
-    )
+    writer = new_writer(tmp_path)
 
     def write_some() -> None:
         with writer:
@@ -153,19 +150,19 @@ def test_an_interrupted_writer_leaves_whole_shards_only(
     assert len(list(read_episodes(tmp_path))) == 16
 
 
+def test_episodes_of_two_runs_are_not_mixed(tmp_path: Path, write_episodes: WriteEpisodes) -> None:
+    write_episodes(tmp_path, [3] * 17)
+    with pytest.raises(EpisodeFileError, match="those of another run; remove it"):
+        new_writer(tmp_path)
+    assert len(list(read_episodes(tmp_path))) == 17
+
+
 def test_an_episode_that_was_not_recorded_is_refused(
     tmp_path: Path, make_outcome: MakeOutcome
 ) -> None:
     outcome = make_outcome(0, 2)
     outcome.recording = None
-    writer = EpisodeWriter(
-        tmp_path,
-        environment="a test",
-        policy="numbered",
-        seed=0,
-        image_shape=(32, 32),
-        privileged_columns=["speed"],
-    )
+    writer = new_writer(tmp_path)
     writer.write(outcome)
     with pytest.raises(RolloutError, match="expected record=True"):
         writer.__exit__(None, None, None)

@@ -30,6 +30,7 @@ DATASETS = (
     *("episode_starts", "episode_lengths", "episode_seeds", "episode_reasons"),
     *("frames", "actions", "rewards", "terminated", "truncated", "privileged"),
 )
+SHARDS = "shard-*.h5"
 EPISODES_A_SHARD = 16
 ROWS_A_CHUNK = 32  # of frames: what training reads at once
 
@@ -67,6 +68,9 @@ class EpisodeWriter:
         seed: the seed of the whole set, stored as an attribute.
         image_shape: height and width of a frame.
         privileged_columns: what the columns of `Recording.privileged` are, stored as an attribute.
+
+    Raises:
+        EpisodeFileError: the folder holds episodes already.
     """
 
     def __init__(
@@ -81,6 +85,10 @@ class EpisodeWriter:
     ) -> None:
         self._folder = Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
+        if any(self._folder.glob(SHARDS)):
+            raise EpisodeFileError(
+                f"{folder}: expected a folder without episodes, got those of another run; remove it"
+            )
         self._attributes = {
             "format": FORMAT,
             "version": VERSION,
@@ -160,7 +168,7 @@ class EpisodeFiles:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        shards = sorted(self.folder.glob("shard-*.h5"))
+        shards = sorted(self.folder.glob(SHARDS))
         if not shards:
             raise EpisodeFileError(
                 f"{folder}: no episodes; `dvc repro sample` makes them, "

@@ -7,8 +7,10 @@ that the memory learns from.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 import h5py
 import numpy as np
@@ -37,8 +39,9 @@ class LatentWriter:
     """
 
     def __init__(self, path: str | Path, rows: int, latent_dim: int, *, vae_digest: str) -> None:
-        self._whole = written_whole(path)
-        self._file = h5py.File(self._whole.__enter__(), "w")
+        self._open = ExitStack()
+        temporary = self._open.enter_context(written_whole(path))
+        self._file = self._open.enter_context(h5py.File(temporary, "w"))
         self._file.attrs["format"] = FORMAT
         self._file.attrs["version"] = VERSION
         self._file.attrs["vae_digest"] = vae_digest
@@ -50,13 +53,17 @@ class LatentWriter:
     def __enter__(self) -> LatentWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if kind is None:
             lengths = np.array(self._lengths, np.int64)
             self._file["episode_starts"] = np.cumsum(lengths) - lengths
             self._file["episode_lengths"] = lengths
-        self._file.close()
-        self._whole.__exit__(kind, *rest)  # type: ignore[arg-type]
+        self._open.__exit__(kind, error, trace)
 
     def write(
         self,

@@ -108,14 +108,13 @@ class VAE:
 
     def posterior(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 frames (batch, height, width, 3) to mean and log variance (batch, latent_dim)."""
-        mean_and_log_var = self.encoder(tf.cast(frames, tf.float32) / 255.0)
-        mean, log_var = tf.split(mean_and_log_var, 2, axis=1)
+        mean, log_var = tf.split(self.encoder(_pixels(frames)), 2, axis=1)
         return mean, log_var
 
     def posterior_by_row(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """`posterior`, with the same bits for a frame whatever else is in its batch."""
         dense = self.encoder.layers[-1]
-        features = self._convolutions(tf.cast(frames, tf.float32) / 255.0)
+        features = self._convolutions(_pixels(frames))
         mean, log_var = tf.split(row_product(features, dense.kernel) + dense.bias, 2, axis=1)
         return mean, log_var
 
@@ -136,8 +135,7 @@ class VAE:
         """
         mean, log_var = self.posterior(frames)
         z = mean + tf.exp(0.5 * log_var) * noise  # (batch, latent_dim)
-        pixels = tf.cast(frames, tf.float32) / 255.0
-        error = tf.reduce_sum(tf.square(pixels - self.decoder(z)), axis=(1, 2, 3))  # (batch,)
+        error = tf.reduce_sum(tf.square(_pixels(frames) - self.decoder(z)), axis=(1, 2, 3))
         kl = tf.reduce_sum(kl_divergence(mean, log_var), axis=1)  # (batch,)
         free_kl = tf.maximum(kl, kl_tolerance * self.latent_dim)
         return {
@@ -222,6 +220,11 @@ class VAE:
         )
         stored.assign_to(model.weights)
         return model
+
+
+def _pixels(frames: Tensor) -> Tensor:
+    """uint8 frames as the networks see them, float32 from 0 to 1."""
+    return tf.cast(frames, tf.float32) / 255.0
 
 
 def _feature_maps(image_shape: tuple[int, int]) -> list[tuple[int, int]]:
