@@ -6,9 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONHASHSEED=0
+COMPILE := $(BIN)/uv pip compile --generate-hashes --no-emit-index-url --python-version 3.11 \
+    --custom-compile-command "make lock" --quiet
 PRESET :=
 
-.PHONY: setup repro test check-lock lint lock clean
+.PHONY: setup repro test bench check-lock lint lock clean
 
 setup: $(READY)  ## make .venv from requirements.lock
 
@@ -21,12 +23,19 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip sync --python $(BIN)/python --quiet --require-hashes --compile-bytecode requirements.lock
 	touch $@
 
+# Environments of their own: .venv-gymnasium for a test, .venv-envpool for `make bench`.
+$(VENV)-%/ready: requirements-%.lock $(READY)
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(BIN)/uv pip sync --python $(@D)/bin/python --quiet --require-hashes $<
+	touch $@
+
 repro: setup  ## run the pipeline; PRESET=tiny, default or paper writes that preset to params.yaml first
 	@$(if $(PRESET),$(RUN) python -m worldmodels.presets $(PRESET))
 	$(RUN) dvc repro
 
-test: setup lint  ## run the tests
+test: setup lint $(VENV)-gymnasium/ready  ## run the tests
 	$(RUN) python -m pytest -q
+	$(VENV)-gymnasium/bin/python -m pytest -q --confcutdir tests/over_gymnasium tests/over_gymnasium
 	@$(RUN) python -m worldmodels.check_lock --warn
 
 lint: setup
@@ -34,13 +43,17 @@ lint: setup
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 
+bench: setup $(VENV)-envpool/ready  ## measure speed: prints, and writes benchmarks/results.json and .png
+	$(RUN) python -m benchmarks
+
 check-lock: setup  ## does dvc.lock fit the code and the parameters?
 	@$(RUN) python -m worldmodels.check_lock
 
-lock:  ## resolve pyproject.toml's dependencies into requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --all-extras --generate-hashes --python-version 3.11 \
-	    --custom-compile-command "make lock" --quiet --output-file requirements.lock
+lock: $(READY)  ## resolve pyproject.toml's dependencies into requirements*.lock
+	$(COMPILE) pyproject.toml --all-extras --output-file requirements.lock
+	$(COMPILE) --group gymnasium --output-file requirements-gymnasium.lock
+	$(COMPILE) --group envpool --output-file requirements-envpool.lock
 
 clean:  ## remove what can be made again, DVC's cache excepted
-	rm -rf $(VENV) data models logs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-* data models logs .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -54,6 +54,7 @@ def main() -> None:
                 )
             rows.append(
                 {
+                    "episode": len(rows) + 1,
                     "seed": outcome.episode.track_seed,
                     "return": outcome.episode_return,
                     "steps": outcome.steps,

@@ -15,7 +15,13 @@ from worldmodels.agent import policy_maker
 from worldmodels.car_racing import FastCarRacing
 from worldmodels.controller import LinearController, controller_shape
 from worldmodels.determinism import hide_gpu
-from worldmodels.evolution import ControllerParams, Generation, best_validated, evolve
+from worldmodels.evolution import (
+    ControllerParams,
+    Generation,
+    best_validated,
+    evolve,
+    validation_curve,
+)
 from worldmodels.frames import EnvParams
 from worldmodels.memory import MDNRNN
 from worldmodels.metrics import write_curve, write_metrics
@@ -67,6 +73,7 @@ def main() -> None:
         best.mean_vector.reshape(shape).astype(np.float32), params.inputs, params.latent
     ).save("models/controller.h5")
     write_curve("metrics/evolution_curve.csv", [generation.row() for generation in generations])
+    write_curve("metrics/validation_curve.csv", validation_curve(generations))
     write_metrics(
         "metrics/controller.json",
         {

@@ -41,7 +41,7 @@ def main() -> None:
         seconds=params.epochs * training.frames / FRAMES_A_SECOND,
     )
     rng = np.random.default_rng(base.seed)
-    vae = VAE(env.image_shape, params.latent_dim, rng=rng)
+    vae = VAE(env.image_shape, params.latent_dim, precision=params.precision, rng=rng)
     curve = [asdict(row) for row in fit_vae(vae, params, training, validation, seed=base.seed)]
     vae.save("models/vae.h5")
     write_curve("metrics/vae_curve.csv", curve)

@@ -188,6 +188,39 @@ def test_a_drive_is_the_same_to_the_bit_in_any_slot_and_any_company(
         assert drive(company, frames)[slot].tobytes() == actions[job].tobytes()
 
 
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 8, 13, 31])
+def test_a_drive_is_the_same_to_the_bit_at_every_batch_shape(
+    make_policy: Callable[..., AgentPolicy], candidates: NDArray[np.float64], count: int
+) -> None:
+    policy = make_policy(latent="sample", batch_size=32)
+    policy.set_candidates(candidates)
+    rng = np.random.default_rng(6)
+    seen = rng.integers(0, 256, (4, 32, 32, 32, 3), dtype=np.uint8)
+
+    def drive(slots: list[int]) -> NDArray[np.float32]:
+        for slot in range(32):
+            policy.begin(slot, Episode(track_seed=0, noise_seed=slot, candidate=slot % SLOTS))
+        return np.stack([policy.act(step[slots], slots) for step in seen], axis=1)
+
+    slots = rng.permutation(32)[:count].tolist()
+    assert drive(slots).tobytes() == drive(list(range(32)))[slots].tobytes()
+
+
+def test_slots_that_are_not_asked_stay_where_they_were(
+    make_policy: Callable[..., AgentPolicy],
+    frames: NDArray[np.uint8],
+    candidates: NDArray[np.float64],
+) -> None:
+    policy = make_policy(latent="sample")
+    begin_all(policy, candidates)
+    expected = np.stack([policy.act(seen) for seen in frames[:2]])
+    begin_all(policy, candidates)
+    for seen in frames[:2]:
+        assert policy.act(seen[[2, 0]], [2, 0]).shape == (2, 3)
+    late = [policy.act(seen[[1]], [1])[0] for seen in frames[:2]]
+    assert np.array_equal(late, expected[:, 1])
+
+
 def test_seed_0_draws_its_own_repeatable_noise(
     make_policy: Callable[..., AgentPolicy],
     frames: NDArray[np.uint8],
@@ -280,7 +313,9 @@ def test_the_agent_sees_what_sampling_stores(
 ) -> None:
     seen: list[NDArray[np.uint8]] = []
     act = AgentPolicy.act
-    monkeypatch.setattr(AgentPolicy, "act", lambda self, x: (seen.append(x), act(self, x))[1])
+    monkeypatch.setattr(
+        AgentPolicy, "act", lambda self, x, *slots: (seen.append(x), act(self, x, *slots))[1]
+    )
     agent.reset(batch_size=2)
     for frames in gym_frames:
         agent.act(frames)

@@ -4,7 +4,6 @@
 episodes can be compared. Frames are compared on shorter drives, as gym draws 150 a second.
 """
 
-import importlib.util
 import math
 from collections.abc import Callable
 from typing import Any
@@ -240,17 +239,3 @@ def test_make_finds_it() -> None:
     assert env.observation_space.contains(frame)
     frame, *_ = env.step(env.action_space.sample())  # float32
     assert cv2.resize(frame[:84], (80, 60)).shape == (60, 80, 3)
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("gymnasium") is None, reason="gymnasium is not installed"
-)
-def test_over_gymnasium_too() -> None:
-    import gymnasium
-    from gymnasium.utils.env_checker import check_env
-
-    env = gymnasium.make("worldmodels:FastCarRacing-v3", render_mode="rgb_array")
-    check_env(env.unwrapped)
-    stock, fast = gymnasium.make("CarRacing-v3").unwrapped, car_racing.FastCarRacingV3()
-    frames, _ = drive(stock, fast, on_the_road, seed=0, steps=150)
-    assert differences(frames).mean(axis=1).max() <= 2

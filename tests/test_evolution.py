@@ -21,6 +21,7 @@ from worldmodels.evolution import (
     Validation,
     best_validated,
     evolve,
+    validation_curve,
 )
 from worldmodels.params import ParameterError
 from worldmodels.rollout import Episode, Outcome
@@ -222,10 +223,15 @@ def test_the_best_is_the_best_validated_and_the_first_of_equals() -> None:
     assert validation == Validation(50.0, 0.0)
 
 
-def test_the_curve_has_a_row_a_generation_without_validation_where_there_was_none() -> None:
-    rows = [one.row() for one in run()]
-    assert [row["generation"] for row in rows] == [1, 2, 3, 4, 5, 6]
-    assert [row["validation_return"] is None for row in rows] == [True] * 3 + [False, True, False]
+def test_one_curve_has_a_row_a_generation_the_other_a_row_a_validation() -> None:
+    generations = run()
+    assert [one.row()["generation"] for one in generations] == [1, 2, 3, 4, 5, 6]
+    curve = validation_curve(generations)
+    assert [row["generation"] for row in curve] == [4, 6]
+    assert [row["frames"] for row in curve] == [generations[3].frames, generations[5].frames]
+    assert generations[3].validation is not None
+    assert curve[0]["validation_return"] == generations[3].validation.return_mean
+    assert curve[0]["validation_std"] == generations[3].validation.return_std
 
 
 PARAMS_YAML = """\

@@ -14,7 +14,7 @@ import pytest
 
 from worldmodels.controller import LinearController
 from worldmodels.memory import MDNRNN
-from worldmodels.model_files import ModelFileError, file_digest, load_model, save_model
+from worldmodels.model_files import ModelFileError, Setting, file_digest, load_model, save_model
 from worldmodels.vae import VAE
 
 Model = VAE | MDNRNN | LinearController
@@ -156,15 +156,21 @@ def test_a_memory_in_place_of_a_vae_is_refused(tmp_path: Path) -> None:
         VAE.load(tmp_path / "vae.h5")
 
 
+VAE_SETTINGS: dict[str, Setting] = {
+    "image_shape": [32, 48],
+    "latent_dim": 3,
+    "precision": "float32",
+}
+
+
 def weights_of_another_vae(path: Path) -> None:
     smaller = VAE((32, 48), 2, rng=np.random.default_rng(0))
-    settings = {"image_shape": [32, 48], "latent_dim": 3}
-    save_model(path, "vae", settings, [weight.numpy() for weight in smaller.weights])
+    save_model(path, "vae", VAE_SETTINGS, [weight.numpy() for weight in smaller.weights])
 
 
 def too_few_weights(path: Path) -> None:
     weights = [weight.numpy() for weight in make_vae().weights]
-    save_model(path, "vae", {"image_shape": [32, 48], "latent_dim": 3}, weights[:-1])
+    save_model(path, "vae", VAE_SETTINGS, weights[:-1])
 
 
 ARCHITECTURES = pytest.mark.parametrize("write", [weights_of_another_vae, too_few_weights])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -121,10 +121,13 @@ class ToyPolicy:
         self._gas[slot] = self._candidates[episode.candidate, 0]
         self._noise[slot] = np.random.default_rng(episode.noise_seed)
 
-    def act(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def act(
+        self, frames: NDArray[np.uint8], slots: Sequence[int] | None = None
+    ) -> NDArray[np.float32]:
+        slots = range(len(self._gas)) if slots is None else slots
         steering = frames[:, 0, 0, 1] / 250
-        brake = [rng.random() for rng in self._noise]
-        return np.stack([steering, self._gas, brake], axis=1).astype(np.float32)
+        brake = [self._noise[slot].random() for slot in slots]
+        return np.stack([steering, self._gas[list(slots)], brake], axis=1).astype(np.float32)
 
 
 def play_alone(episode: Episode, candidates: NDArray[np.float64], folder: str) -> Outcome:
@@ -309,6 +312,22 @@ def test_a_second_play_has_its_own_candidates(engine: RolloutEngine) -> None:
 
 def test_nothing_to_play_is_no_outcome(engine: RolloutEngine) -> None:
     assert list(engine.play([])) == []
+
+
+def test_worn_workers_are_replaced_and_change_no_outcome(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout, "EPISODES_A_WORKER", 5)
+    episodes = episodes_of_mixed_lengths(40)
+    started: list[object] = []
+    start = RolloutEngine._start
+    monkeypatch.setattr(
+        RolloutEngine, "_start", lambda self: (started.append(self), start(self))[1]
+    )
+    with toy_engine(folder, workers=2) as engine:
+        outcomes = list(engine.play(episodes, CANDIDATES))
+    assert outcomes == [play_alone(episode, CANDIDATES, folder) for episode in episodes]
+    assert 40 / 5 <= len(started) <= 40 / 5 + 2
 
 
 def test_a_killed_worker_changes_no_outcome(engine: RolloutEngine, folder: str) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,8 +16,9 @@ from worldmodels.determinism import make_deterministic
 from worldmodels.episodes import EpisodeFiles
 from worldmodels.errors import WorldModelsError
 from worldmodels.frame_batches import FrameBatches
+from worldmodels.model_files import ModelFileError
 from worldmodels.params import ParameterError
-from worldmodels.vae import VAE, VAEParams, kl_divergence
+from worldmodels.vae import VAE, Precision, VAEParams, kl_divergence
 from worldmodels.vae_training import VAEEpoch, fit_vae
 
 SHAPES = [(32, 32), (32, 96), (61, 47), (33, 64), (60, 80), (96, 96)]
@@ -174,6 +179,37 @@ def test_every_image_shape_keeps_its_shapes_and_types(image_shape: tuple[int, in
         assert pictures.dtype == np.uint8
 
 
+def test_bfloat16_is_what_the_convolutions_compute_in_and_nothing_else(
+    tiny_vae: VAE, frames: NDArray[np.uint8]
+) -> None:
+    vae = VAE((32, 32), 4, precision="bfloat16", rng=np.random.default_rng(0))
+    for ours, theirs in zip(vae.weights, tiny_vae.weights, strict=True):
+        assert ours.dtype == "float32"
+        ours.assign(theirs)
+    for got, expected in zip(vae.encode(frames), tiny_vae.encode(frames), strict=True):
+        assert got.dtype == np.float32
+        assert got == pytest.approx(expected, abs=0.02)
+        assert not np.array_equal(got, expected)
+    z = np.random.default_rng(1).standard_normal((3, 4), dtype=np.float32)
+    assert vae.decoder(z).dtype == tf.float32
+    assert vae.decode(z) == pytest.approx(tiny_vae.decode(z).astype(int), abs=3)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_precision_is_stored_with_the_weights(precision: Precision, tmp_path: Path) -> None:
+    VAE((32, 32), 4, precision=precision, rng=np.random.default_rng(0)).save(tmp_path / "vae.h5")
+    assert VAE.load(tmp_path / "vae.h5").precision == precision
+
+
+def test_another_precision_in_a_file_is_refused(tiny_vae: VAE, tmp_path: Path) -> None:
+    path = tmp_path / "vae.h5"
+    tiny_vae.save(path)
+    with h5py.File(path, "a") as file:
+        file.attrs["settings"] = file.attrs["settings"].replace("float32", "float8")
+    with pytest.raises(ModelFileError, match=r"precision: expected one of float32, bfloat16, got "):
+        VAE.load(path)
+
+
 def test_interpolation_goes_from_one_mean_to_the_other(
     tiny_vae: VAE, frames: NDArray[np.uint8]
 ) -> None:
@@ -242,7 +278,12 @@ def batches(
 
 def params(epochs: int) -> VAEParams:
     return VAEParams(
-        latent_dim=4, kl_tolerance=0.5, learning_rate=0.002, batch_size=16, epochs=epochs
+        latent_dim=4,
+        kl_tolerance=0.5,
+        learning_rate=0.002,
+        batch_size=16,
+        epochs=epochs,
+        precision="float32",
     )
 
 
@@ -330,6 +371,5 @@ def test_a_loss_that_is_no_number_names_the_learning_rate(
     ],
 )
 def test_params_that_make_no_sense_are_refused(key: str, value: float) -> None:
-    sensible = {"latent_dim": 4, "kl_tolerance": 0.5, "learning_rate": 0.1, "batch_size": 2}
     with pytest.raises(ParameterError, match=rf"{key}: expected"):
-        VAEParams(**{**sensible, "epochs": 1, key: value})  # type: ignore[arg-type]
+        replace(params(1), **{key: value})  # type: ignore[arg-type]

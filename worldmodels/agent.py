@@ -2,27 +2,32 @@
 
 At every step V turns the frame into z, C turns [z, h] into an action, and M turns (z, action) and
 its state into the next h: C sees what M made of everything up to the last step. `AgentPolicy` does
-this for many episodes and many controllers at once in one compiled graph of fixed shape; `Agent`
-is the same for people: gym frames in, gym actions out. Read `AgentPolicy.act` first.
+this for many episodes and many controllers at once in one compiled graph, of the smallest of a few
+fixed shapes that holds them; `Agent` is the same for people: gym frames in, gym actions out. Read
+`AgentPolicy.act` first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from worldmodels.controller import LinearController, controller_shape
+from worldmodels.controller import ACTIONS, LinearController, controller_shape
 from worldmodels.determinism import use_one_core
 from worldmodels.errors import WorldModelsError
 from worldmodels.frames import preprocess
 from worldmodels.memory import MDNRNN
 from worldmodels.rollout import Episode
-from worldmodels.row_product import whole_batch
+from worldmodels.row_product import batch_shapes
 from worldmodels.vae import VAE
+
+PADDED_ACTIONS = 4  # `row_product` says why rows have a multiple of four numbers
 
 
 class AgentPolicy:
@@ -57,25 +62,13 @@ class AgentPolicy:
         self._shape = controller_shape(
             inputs, latent_dim=vae.latent_dim, hidden_units=memory.hidden_units
         )
-        self._batch_size = batch_size
-        rows = whole_batch(batch_size)  # those behind the slots are never looked at
-        self._frames = np.zeros((rows, *vae.image_shape, 3), np.uint8)
-        self._hidden = np.zeros((rows, memory.hidden_units), np.float32)
+        self._hidden = np.zeros((batch_size, memory.hidden_units), np.float32)
         self._cell = np.zeros_like(self._hidden)
-        self._weights = np.zeros((rows, *self._shape), np.float32)
-        self._noise = [np.zeros((1, vae.latent_dim), np.float32)] * rows  # a row a step
-        self._step = np.zeros(rows, int)
+        self._weights = np.zeros((batch_size, self._shape[0], PADDED_ACTIONS), np.float32)
+        self._noise = [np.zeros((1, vae.latent_dim), np.float32)] * batch_size  # a row a step
+        self._step = np.zeros(batch_size, int)
         self._candidates = np.zeros((0, *self._shape), np.float32)
-        self._graph = tf.function(
-            self._decide,
-            input_signature=[
-                tf.TensorSpec((rows, *vae.image_shape, 3), tf.uint8),
-                tf.TensorSpec((rows, vae.latent_dim), tf.float32),
-                tf.TensorSpec((rows, *self._shape), tf.float32),
-                tf.TensorSpec((rows, memory.hidden_units), tf.float32),
-                tf.TensorSpec((rows, memory.hidden_units), tf.float32),
-            ],
-        )
+        self._graphs = {rows: tf.function(self._decide) for rows in batch_shapes(batch_size)}
 
     def set_candidates(self, candidates: NDArray[np.float64] | None) -> None:
         """Take the controllers that `Episode.candidate` numbers, each as a flat vector.
@@ -97,7 +90,7 @@ class AgentPolicy:
         """Forget the slot's last episode; the noise of the new one depends on its seed alone."""
         self._hidden[slot] = 0.0
         self._cell[slot] = 0.0
-        self._weights[slot] = self._candidates[episode.candidate]
+        self._weights[slot, :, :ACTIONS] = self._candidates[episode.candidate]
         self._step[slot] = 0
         if self._samples:
             rng = np.random.default_rng(episode.noise_seed)
@@ -105,19 +98,22 @@ class AgentPolicy:
                 (episode.steps, self._vae.latent_dim), dtype=np.float32
             )
 
-    def act(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(slots, height, width, 3) uint8 to (slots, 3) float32; moves every slot's memory on."""
+    def act(
+        self, frames: NDArray[np.uint8], slots: Sequence[int] | None = None
+    ) -> NDArray[np.float32]:
+        """As `rollout.Policy.act` says; moves the memory of these slots on."""
+        slots = range(len(self._step)) if slots is None else slots
+        at = np.array(slots)
         noise = np.stack(
-            [rows[step % len(rows)] for rows, step in zip(self._noise, self._step, strict=True)]
+            [self._noise[slot][self._step[slot] % len(self._noise[slot])] for slot in slots]
         )
-        self._frames[: self._batch_size] = frames
-        action, hidden, cell = self._graph(
-            self._frames, noise, self._weights, self._hidden, self._cell
-        )
-        # Copies: a tensor's own memory is read-only.
-        self._hidden, self._cell = np.array(hidden), np.array(cell)
-        self._step += 1
-        return action.numpy()[: self._batch_size]
+        state = (frames, noise, self._weights[at], self._hidden[at], self._cell[at])
+        count = len(frames)
+        rows = next(rows for rows in self._graphs if rows >= count)
+        action, hidden, cell = self._graphs[rows](*(_padded(part, rows) for part in state))
+        self._hidden[at], self._cell[at] = hidden[:count], cell[:count]
+        self._step[at] += 1
+        return action.numpy()[:count]
 
     def _decide(
         self,
@@ -132,12 +128,18 @@ class AgentPolicy:
             z += tf.exp(0.5 * log_var) * noise
         known = tf.concat([{"z": z, "h": hidden}[name] for name in self._inputs], axis=1)
         linear = tf.linalg.matvec(weights[:, :-1], known, transpose_a=True) + weights[:, -1]
-        steering, gas, brake = tf.unstack(tf.tanh(linear), axis=1)
+        steering, gas, brake, _ = tf.unstack(tf.tanh(linear), axis=1)
         action = tf.stack(
             [steering, (gas + 1.0) / 2.0, tf.clip_by_value(brake, 0.0, 1.0)], axis=1
         )  # (batch, 3)
         hidden, cell = self._memory.step(z, action, hidden, cell)
         return action, hidden, cell
+
+
+def _padded(part: NDArray[Any], rows: int) -> NDArray[Any]:
+    """`part` with zeros behind it, up to so many rows, whose results nobody looks at."""
+    padding = np.zeros((rows - len(part), *part.shape[1:]), part.dtype)
+    return np.concatenate([part, padding]) if len(padding) else part
 
 
 def load_policy(

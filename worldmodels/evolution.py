@@ -112,7 +112,7 @@ class Generation:
     mean_vector: NDArray[np.float64]
     validation: Validation | None
 
-    def row(self) -> dict[str, float | None]:
+    def row(self) -> dict[str, float]:
         """The generation as a row of the evolution curve."""
         return {
             "generation": self.generation,
@@ -121,15 +121,30 @@ class Generation:
             "return_std": self.return_std,
             "return_max": self.return_max,
             "sigma": self.sigma,
-            "validation_return": self.validation.return_mean if self.validation else None,
-            "validation_std": self.validation.return_std if self.validation else None,
         }
+
+
+def validated(generations: Sequence[Generation]) -> list[tuple[Generation, Validation]]:
+    """The generations whose mean vector was validated."""
+    return [(one, one.validation) for one in generations if one.validation is not None]
 
 
 def best_validated(generations: Sequence[Generation]) -> tuple[Generation, Validation]:
     """The generation whose mean vector did best on the validation tracks, the first of equals."""
-    validated = [(one, one.validation) for one in generations if one.validation is not None]
-    return max(validated, key=lambda pair: pair[1].return_mean)
+    return max(validated(generations), key=lambda pair: pair[1].return_mean)
+
+
+def validation_curve(generations: Sequence[Generation]) -> list[dict[str, float]]:
+    """A row for every validation of the mean vector."""
+    return [
+        {
+            "generation": generation.generation,
+            "frames": generation.frames,
+            "validation_return": validation.return_mean,
+            "validation_std": validation.return_std,
+        }
+        for generation, validation in validated(generations)
+    ]
 
 
 def evolve(
@@ -169,7 +184,7 @@ def evolve(
         strategy.tell(candidates, -scores)
         validation = None
         if generation % params.validation_every == 0 or generation == params.generations:
-            validated, _ = _drive(
+            mean_returns, _ = _drive(
                 strategy.mean[None],
                 params.validation_seeds,
                 engine,
@@ -177,7 +192,7 @@ def evolve(
                 patience=None,
                 seed=seed,
             )
-            validation = Validation(float(validated.mean()), float(validated.std()))
+            validation = Validation(float(mean_returns.mean()), float(mean_returns.std()))
         yield Generation(
             generation,
             frames,

@@ -6,7 +6,7 @@ is. Read `fit_memory`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -62,13 +62,7 @@ def fit_memory(
         tf.TensorSpec((params.batch_size, params.sequence_length), tf.float32),
     )
 
-    @tf.function(input_signature=signature)
-    def train_step(z: tf.Tensor, action: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            loss = memory.negative_log_likelihood(z, action, mask)
-        gradients = tape.gradient(loss, memory.weights)
-        optimizer.apply_gradients(zip(gradients, memory.weights, strict=True))
-        return loss
+    train_step = training_step(memory, optimizer)
 
     @tf.function(input_signature=signature)
     def validation_step(z: tf.Tensor, action: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -97,6 +91,23 @@ def fit_memory(
                     f"lower memory.learning_rate (it is {params.learning_rate})"
                 )
             yield row
+
+
+def training_step(
+    memory: MDNRNN, optimizer: keras.optimizers.Optimizer
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
+    """A compiled step: the arguments of `MDNRNN.negative_log_likelihood` to its value, before the
+    update."""
+
+    @tf.function
+    def step(z: tf.Tensor, action: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = memory.negative_log_likelihood(z, action, mask)
+        gradients = tape.gradient(loss, memory.weights)
+        optimizer.apply_gradients(zip(gradients, memory.weights, strict=True))
+        return loss
+
+    return step
 
 
 class _Mean:

@@ -65,6 +65,15 @@ class StoredModel:
             raise ModelFileError(f"{self.path}: {name}: expected a text, got {value!r}")
         return value
 
+    def one_of(self, name: str, allowed: Sequence[str]) -> str:
+        """The setting of this name, if it is one of these texts."""
+        value = self.text(name)
+        if value not in allowed:
+            raise ModelFileError(
+                f"{self.path}: {name}: expected one of {', '.join(allowed)}, got {value!r}"
+            )
+        return value
+
     def texts(self, name: str) -> tuple[str, ...]:
         """The setting of this name, if it is a list of texts."""
         value = self.settings.get(name)

@@ -6,6 +6,7 @@ Each is a `rollout.Policy` whose actions are a function of the episode's noise s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -32,14 +33,19 @@ class ScriptedPolicy:
         self._scripts[slot] = self.script(episode.steps, rng=rng).astype(np.float32)
         self._step[slot] = 0
 
-    def act(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The next action of each script, (slots, 3) float32, whatever the frames show."""
-        rows = [
-            script[min(step, len(script) - 1)]
-            for script, step in zip(self._scripts, self._step, strict=True)
-        ]
-        self._step += 1
-        return np.stack(rows)
+    def act(
+        self, frames: NDArray[np.uint8], slots: Sequence[int] | None = None
+    ) -> NDArray[np.float32]:
+        """The next action of each script, whatever the frames show; see `rollout.Policy.act`."""
+        slots = range(len(self._step)) if slots is None else slots
+        actions = np.stack(
+            [
+                self._scripts[slot][min(self._step[slot], len(self._scripts[slot]) - 1)]
+                for slot in slots
+            ]
+        )
+        self._step[np.array(slots)] += 1
+        return actions
 
     def script(self, steps: int, *, rng: np.random.Generator) -> NDArray[np.float64]:
         """All actions of an episode, (steps, 3): steering in [-1, 1], gas and brake in [0, 1]."""

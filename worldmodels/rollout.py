@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 STEPS_AT_MOST = 1000  # of a CarRacing episode
 FRAME_COST = 0.1  # what CarRacing charges for every frame
 DEATHS_AT_MOST = 3  # of workers on the same episode, before the episode itself is suspected
+EPISODES_A_WORKER = 4096  # then it is replaced: pybox2d leaks 1 to 3 kB at every reset
 SILENCE_AT_MOST = 120.0  # seconds without a sign of life before a worker counts as hung
 SIGN_OF_LIFE_EVERY = 5.0  # seconds
 
@@ -117,8 +118,17 @@ class Policy(Protocol):
     def begin(self, slot: int, episode: Episode) -> None:
         """A new episode starts in this slot."""
 
-    def act(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(slots, height, width, 3) uint8 to (slots, 3) float32: steering, gas and brake."""
+    def act(
+        self, frames: NDArray[np.uint8], slots: Sequence[int] | None = None
+    ) -> NDArray[np.float32]:
+        """What the episodes in these slots do next; in all slots, if None.
+
+        Args:
+            frames: (slots, height, width, 3) uint8.
+
+        Returns:
+            (slots, 3) float32: steering, gas and brake.
+        """
 
 
 class RolloutError(WorldModelsError):
@@ -249,15 +259,13 @@ class _Worker:
         """Play whatever the engine sends, until it hangs up."""
         told = time.monotonic()
         while True:
-            running = [slot for slot in self._slots if slot is not None and slot.job is not None]
-            self._receive(wait_for_work=not running)
+            self._receive(wait_for_work=not self._running())
             self._fill()
-            actions = self._policy.act(self._frames)
-            for index, slot in enumerate(self._slots):
-                if slot is None or slot.job is None:
-                    continue
+            running = self._running()
+            actions = self._policy.act(self._frames[list(running)], list(running))
+            for (index, slot), action in zip(running.items(), actions, strict=True):
                 job = slot.job
-                ended = slot.step(actions[index])
+                ended = slot.step(action)
                 if isinstance(ended, Outcome):
                     self._pipe.send(("outcome", job, ended))
                 else:
@@ -265,6 +273,14 @@ class _Worker:
             if time.monotonic() - told > SIGN_OF_LIFE_EVERY:
                 told = time.monotonic()
                 self._pipe.send(("alive",))
+
+    def _running(self) -> dict[int, _Slot]:
+        """Slots with an episode in them, by their index."""
+        return {
+            index: slot
+            for index, slot in enumerate(self._slots)
+            if slot is not None and slot.job is not None
+        }
 
     def _receive(self, *, wait_for_work: bool) -> None:
         while self._pipe.poll(None if wait_for_work and not self._queue else 0):
@@ -312,7 +328,13 @@ class _Handle:
         self.process = process
         self.pipe = pipe
         self.jobs: set[int] = set()
+        self.episodes = 0  # handed out so far
         self.heard = time.monotonic()
+
+    @property
+    def worn(self) -> bool:
+        """Has it had its share of resets?"""
+        return self.episodes >= EPISODES_A_WORKER
 
 
 class RolloutEngine:
@@ -358,7 +380,7 @@ class RolloutEngine:
     ) -> Iterator[Outcome]:
         """Play all episodes; yield their outcomes in the order of `episodes`, each as soon as it
         and all before it have ended. A worker that dies or hangs is replaced and its episodes are
-        played again.
+        played again; one that has played `EPISODES_A_WORKER` is replaced when its last has ended.
 
         Raises:
             RolloutError: a worker reported an error, or an episode killed three workers.
@@ -367,12 +389,17 @@ class RolloutEngine:
         deaths = [0] * len(episodes)
         outcomes: dict[int, Outcome] = {}
         following = 0
-        for index, handle in enumerate(self._handles):
+        for handle in list(self._handles):
             if handle.jobs:  # of a play that was given up
                 self._end(handle)
-                handle = self._handles[index] = self._start()
-            self._send(handle, ("candidates", candidates))
+                self._start_instead(handle, candidates)
+            else:
+                self._send(handle, ("candidates", candidates))
         while following < len(episodes):
+            for handle in list(self._handles):
+                if handle.worn and not handle.jobs:
+                    self._end(handle)
+                    self._start_instead(handle, candidates)
             self._hand_out(waiting, deaths)
             for handle in self._ready():
                 try:
@@ -420,6 +447,8 @@ class RolloutEngine:
             for handle in self._handles:
                 if not waiting:
                     break
+                if handle.worn:
+                    continue
                 alone = deaths[waiting[0][0]] > 0 or any(deaths[job] for job in handle.jobs)
                 if len(handle.jobs) < (1 if alone else self._batch_size):
                     job, episode = waiting.popleft()
@@ -427,6 +456,7 @@ class RolloutEngine:
                         handle.heard = time.monotonic()  # It had no reason to speak while idle.
                     self._send(handle, ("episode", (job, episode)))
                     handle.jobs.add(job)
+                    handle.episodes += 1
                     free = True
 
     def _ready(self) -> list[_Handle]:
@@ -457,6 +487,9 @@ class RolloutEngine:
                     "-9 is a kill, usually for want of memory"
                 )
             waiting.appendleft((job, episodes[job]))
+        self._start_instead(handle, candidates)
+
+    def _start_instead(self, handle: _Handle, candidates: NDArray[np.float64] | None) -> None:
         fresh = self._start()
         self._handles[self._handles.index(handle)] = fresh
         self._send(fresh, ("candidates", candidates))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-# Elementwise functions, too, treat the last numbers of a batch apart unless it fills whole vectors.
-WHOLE_ROWS = 16
+# Elementwise functions, too, treat the last numbers of a batch apart unless it fills whole vectors,
+# of 16 numbers at most: so rows come in fours, and a row has a multiple of four numbers.
+ROWS = 4
 
 
 def row_product(rows: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
@@ -17,6 +18,9 @@ def row_product(rows: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
     return tf.matmul(rows[:, None, :], matrix[None])[:, 0]
 
 
-def whole_batch(rows: int) -> int:
-    """The next batch size that fills whole vectors: `rows`, rounded up to a multiple of 16."""
-    return -(-rows // WHOLE_ROWS) * WHOLE_ROWS
+def batch_shapes(largest: int) -> list[int]:
+    """Batch sizes to compile graphs for, growing twofold; the last holds `largest` rows."""
+    shapes = [ROWS]
+    while shapes[-1] < largest:
+        shapes.append(min(2 * shapes[-1], -(-largest // ROWS) * ROWS))
+    return shapes

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias, cast, get_args
 
 import keras
 import numpy as np
@@ -34,6 +34,10 @@ from worldmodels.row_product import row_product
 FILTERS = (32, 64, 128, 256)
 KERNEL, STRIDE = 4, 2
 
+Precision = Literal["float32", "bfloat16"]
+# Keras' names: weights are float32 either way, bfloat16 is for what the convolutions compute.
+KERAS_POLICIES: dict[Precision, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
 Tensor: TypeAlias = tf.Tensor
 
 
@@ -46,6 +50,7 @@ class VAEParams:
     learning_rate: Adam's at the start; it falls to zero along a cosine.
     batch_size: frames a training step.
     epochs: passes over the training frames.
+    precision: what the convolutions compute in, wherever this V is used.
     """
 
     latent_dim: int
@@ -53,6 +58,7 @@ class VAEParams:
     learning_rate: float
     batch_size: int
     epochs: int
+    precision: Precision
 
     def __post_init__(self) -> None:
         require("latent_dim", self.latent_dim, 1 <= self.latent_dim <= 1024, "1 to 1024")
@@ -75,13 +81,19 @@ class VAE:
     Args:
         image_shape: height and width of a frame, 32 to 96 each.
         latent_dim: numbers a frame is turned into.
+        precision: what the convolutions compute in; z and pixels are float32 either way.
         rng: where the first weights come from.
     """
 
     KIND = "vae"
 
     def __init__(
-        self, image_shape: tuple[int, int], latent_dim: int, *, rng: np.random.Generator
+        self,
+        image_shape: tuple[int, int],
+        latent_dim: int,
+        *,
+        precision: Precision = "float32",
+        rng: np.random.Generator,
     ) -> None:
         self.image_shape = (int(image_shape[0]), int(image_shape[1]))
         if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in self.image_shape):
@@ -90,7 +102,10 @@ class VAE:
                 f"got {self.image_shape}"
             )
         self.latent_dim = int(latent_dim)
-        self.encoder, self.decoder = _build(self.image_shape, self.latent_dim, rng)
+        self.precision = precision
+        self.encoder, self.decoder = _build(
+            self.image_shape, self.latent_dim, KERAS_POLICIES[precision], rng
+        )
         self._convolutions = keras.Model(self.encoder.input, self.encoder.layers[-1].input)
 
     @property
@@ -114,7 +129,7 @@ class VAE:
     def posterior_by_row(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """`posterior`, with the same bits for a frame whatever else is in its batch."""
         dense = self.encoder.layers[-1]
-        features = self._convolutions(_pixels(frames))
+        features = self._convolutions(_pixels(frames))  # flattened, float32
         mean, log_var = tf.split(row_product(features, dense.kernel) + dense.bias, 2, axis=1)
         return mean, log_var
 
@@ -202,7 +217,11 @@ class VAE:
         save_model(
             path,
             self.KIND,
-            {"image_shape": list(self.image_shape), "latent_dim": self.latent_dim},
+            {
+                "image_shape": list(self.image_shape),
+                "latent_dim": self.latent_dim,
+                "precision": self.precision,
+            },
             [weight.numpy() for weight in self.weights],
         )
 
@@ -216,7 +235,10 @@ class VAE:
         stored = load_model(path, cls.KIND)
         height, width = stored.whole_numbers("image_shape", 2)
         model = cls(
-            (height, width), stored.whole_number("latent_dim"), rng=np.random.default_rng(0)
+            (height, width),
+            stored.whole_number("latent_dim"),
+            precision=cast(Precision, stored.one_of("precision", get_args(Precision))),
+            rng=np.random.default_rng(0),
         )
         stored.assign_to(model.weights)
         return model
@@ -252,7 +274,7 @@ def _left_over(feature_map: tuple[int, int]) -> tuple[int, int]:
 
 
 def _build(
-    image_shape: tuple[int, int], latent_dim: int, rng: np.random.Generator
+    image_shape: tuple[int, int], latent_dim: int, policy: str, rng: np.random.Generator
 ) -> tuple[keras.Model, keras.Model]:
     def initializer() -> keras.initializers.Initializer:
         return keras.initializers.GlorotUniform(seed=int(rng.integers(2**31)))
@@ -263,9 +285,15 @@ def _build(
     for filters, feature_map in zip(FILTERS, maps[:-1], strict=True):
         rows, columns = _left_over(feature_map)
         if rows or columns:
-            features = keras.layers.ZeroPadding2D(((0, rows), (0, columns)))(features)
+            padding = keras.layers.ZeroPadding2D(((0, rows), (0, columns)), dtype=policy)
+            features = padding(features)
         features = keras.layers.Conv2D(
-            filters, KERNEL, STRIDE, activation="relu", kernel_initializer=initializer()
+            filters,
+            KERNEL,
+            STRIDE,
+            activation="relu",
+            kernel_initializer=initializer(),
+            dtype=policy,
         )(features)
     features = keras.layers.Flatten()(features)
     features = keras.layers.Dense(2 * latent_dim, kernel_initializer=initializer())(features)
@@ -280,8 +308,9 @@ def _build(
             filters,
             KERNEL,
             STRIDE,
-            activation="sigmoid" if (height, width) == image_shape else "relu",
+            activation=None if (height, width) == image_shape else "relu",
             kernel_initializer=initializer(),
+            dtype=policy,
         )(features)
         features = features[:, :height, :width]  # without what the encoder had added
-    return encoder, keras.Model(z, features)
+    return encoder, keras.Model(z, keras.layers.Activation("sigmoid", dtype="float32")(features))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import keras
@@ -57,13 +57,7 @@ def fit_vae(
     )
     optimizer = keras.optimizers.Adam(schedule)
 
-    @tf.function(reduce_retracing=True)
-    def train_step(frames: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
-        with tf.GradientTape() as tape:
-            terms = vae.negative_elbo(frames, noise, kl_tolerance=params.kl_tolerance)
-        gradients = tape.gradient(terms["loss"], vae.weights)
-        optimizer.apply_gradients(zip(gradients, vae.weights, strict=True))
-        return terms
+    train_step = training_step(vae, optimizer, kl_tolerance=params.kl_tolerance)
 
     @tf.function(reduce_retracing=True)
     def validation_step(frames: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -91,6 +85,22 @@ def fit_vae(
                     f"lower vae.learning_rate (it is {params.learning_rate})"
                 )
             yield row
+
+
+def training_step(
+    vae: VAE, optimizer: keras.optimizers.Optimizer, *, kl_tolerance: float
+) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+    """A compiled step: frames and noise to the terms of `VAE.negative_elbo`, before the update."""
+
+    @tf.function(reduce_retracing=True)
+    def step(frames: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            terms = vae.negative_elbo(frames, noise, kl_tolerance=kl_tolerance)
+        gradients = tape.gradient(terms["loss"], vae.weights)
+        optimizer.apply_gradients(zip(gradients, vae.weights, strict=True))
+        return terms
+
+    return step
 
 
 class _Means:

@@ -1,0 +1,63 @@
+"""`make bench`: runs every benchmark in a process of its own, prints a table, and writes
+benchmarks/results.json and benchmarks/results.png."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.machine import machine
+from benchmarks.measure import Rates, median_ratio
+from benchmarks.picture import draw
+
+RESULTS = Path("benchmarks/results.json")
+PICTURE = Path("benchmarks/results.png")
+BENCHMARKS = ("simulators", "closed_loop", "shares", "training")
+
+
+def run(name: str) -> Any:
+    """What a benchmark measured."""
+    print(f"bench: {name} ...", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", f"benchmarks.{name}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "SDL_VIDEODRIVER": "dummy"}
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def table(results: dict[str, Any]) -> str:
+    """The results as Markdown."""
+    lines = ["| | frames a second | against gym |", "|---|---|---|"]
+    for steps, rates in results["simulators"].items():
+        lines.append(f"| **CarRacing, one core, episodes of {steps} steps** | | |")
+        lines += [
+            f"| {name} | {median(rates[name]):,.0f} | {median_ratio(rates, name, 'gym'):.1f} x |"
+            for name in rates
+        ]
+    lines.append("| **closed loop: simulator, V, M and C** | | |")
+    lines += _rows(results["closed_loop"])
+    lines.append("| **training** (M: steps of an episode a second) | | |")
+    lines += _rows(results["training"])
+    lines += ["", "| closed loop, share of the time | |", "|---|---|"]
+    lines += [f"| {part} | {100 * share:.0f} % |" for part, share in results["shares"].items()]
+    return "\n".join(lines)
+
+
+def _rows(rates: Rates) -> list[str]:
+    return [f"| {name} | {median(values):,.0f} | |" for name, values in rates.items()]
+
+
+def main() -> None:
+    results = {"machine": machine(), **{name: run(name) for name in BENCHMARKS}}
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    draw(results, PICTURE)
+    print(results["machine"])
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Frames a second of the rollout engine with V, M and C acting: what evolution runs on.
+
+The models are of the default size, their weights as they are before training, and the candidates
+drive in circles; speed does not depend on that. What is measured is a whole generation, its last
+stragglers and its tracks' making included, with episodes of many lengths, as patience makes them.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.measure import Rates, in_turn
+from worldmodels.agent import policy_maker
+from worldmodels.car_racing import FastCarRacing
+from worldmodels.memory import MDNRNN
+from worldmodels.rollout import Episode, RolloutEngine, worker_count
+from worldmodels.vae import VAE, Precision
+
+IMAGE_SHAPE, LATENT_DIM, HIDDEN_UNITS, MIXTURES = (60, 80), 32, 256, 5
+INPUTS = ("z", "h")
+BATCH_SIZE = 16  # the default
+BATCH_SIZES = (BATCH_SIZE, 64)
+EPISODES = 128  # a generation of the default parameters
+SHORTEST, LONGEST = 100, 1000  # steps of an episode
+CIRCLES = (0.3, -0.8, -1.0)  # steering, gas and brake before their tanh
+ROUNDS = 2
+
+
+@contextmanager
+def models(precision: Precision) -> Iterator[Path]:
+    """A folder with an untrained V and M of the default size."""
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        VAE(IMAGE_SHAPE, LATENT_DIM, precision=precision, rng=rng).save(Path(folder) / "vae.h5")
+        MDNRNN(LATENT_DIM, HIDDEN_UNITS, MIXTURES, rng=rng).save(Path(folder) / "memory.h5")
+        yield Path(folder)
+
+
+def circling_controller() -> NDArray[np.float64]:
+    """One candidate that never looks, (1, 867)."""
+    weights = np.zeros((LATENT_DIM + HIDDEN_UNITS + 1, 3))
+    weights[-1] = CIRCLES
+    return weights.reshape(1, -1)
+
+
+def generation(engine: RolloutEngine) -> Callable[[], float]:
+    """Measures a generation, frames a second."""
+    rng = np.random.default_rng(0)
+    episodes = [
+        Episode(track_seed=track, steps=int(steps))
+        for track, steps in enumerate(rng.integers(SHORTEST, LONGEST, EPISODES, endpoint=True))
+    ]
+
+    def measure() -> float:
+        started = time.perf_counter()
+        frames = sum(outcome.steps for outcome in engine.play(episodes, circling_controller()))
+        return frames / (time.perf_counter() - started)
+
+    return measure
+
+
+def make_engine(folder: Path, *, batch_size: int, workers: int) -> RolloutEngine:
+    """An engine whose policy is the agent in `folder`."""
+    return RolloutEngine(
+        FastCarRacing,
+        policy_maker(folder, inputs=INPUTS, latent="mean"),
+        image_shape=IMAGE_SHAPE,
+        batch_size=batch_size,
+        workers=workers,
+    )
+
+
+def closed_loop(precision: Precision, settings: list[tuple[int, int]]) -> Rates:
+    """Frames a second for each (batch size, workers)."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(models(precision))
+        subjects = {}
+        for batch_size, workers in settings:
+            engine = make_engine(folder, batch_size=batch_size, workers=workers)
+            stack.enter_context(engine)
+            subjects[f"{precision}, batch {batch_size}, workers {workers}"] = generation(engine)
+        return in_turn(subjects, rounds=ROUNDS)
+
+
+def main() -> None:
+    cores = worker_count()
+    settings = [(batch_size, workers) for batch_size in BATCH_SIZES for workers in (1, cores)]
+    print(json.dumps(closed_loop("float32", settings) | closed_loop("bfloat16", settings)))
+
+
+if __name__ == "__main__":
+    main()
