@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile --generate-hashes --no-emit-index-url --python-
     --custom-compile-command "make lock" --quiet
 PRESET :=
 
-.PHONY: setup repro test bench check-lock lint lock clean
+.PHONY: setup repro test test-full bench check-lock lint lock clean
 
 setup: $(READY)  ## make .venv from requirements.lock
 
@@ -34,9 +34,12 @@ repro: setup  ## run the pipeline; PRESET=tiny, default or paper writes that pre
 	$(RUN) dvc repro
 
 test: setup lint $(VENV)-gymnasium/ready  ## run the tests
-	$(RUN) python -m pytest -q
+	$(RUN) python -m pytest -q -m "not slow"
 	$(VENV)-gymnasium/bin/python -m pytest -q --confcutdir tests/over_gymnasium tests/over_gymnasium
 	@$(RUN) python -m worldmodels.check_lock --warn
+
+test-full: test  ## run the slow tests too
+	$(RUN) python -m pytest -q -m slow
 
 lint: setup
 	$(RUN) ruff check .

@@ -44,6 +44,9 @@ def drive(envs: list[Any], steps: int) -> Callable[[], float]:
     """Measures an episode of `steps` in each environment, frames a second; new tracks each time."""
     script = actions(steps)
     seed = iter(range(10**9))
+    for env in envs:
+        env.reset(seed=next(seed))
+        env.step(script[0])
 
     def measure() -> float:
         started = time.perf_counter()

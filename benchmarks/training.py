@@ -46,6 +46,8 @@ def memory_training_steps() -> Callable[[], float]:
 
 
 def _measured(step: Callable[[], tf.Tensor], size: int) -> Callable[[], float]:
+    step().numpy()
+
     def measure() -> float:
         started = time.perf_counter()
         for _ in range(STEPS):

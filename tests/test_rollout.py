@@ -6,8 +6,11 @@ place shows. The real agent drives in the tests at the end.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -405,6 +408,68 @@ def test_workers_end_with_the_engine(folder: str) -> None:
         process = engine._handles[0].process
         assert process.is_alive()
     assert not process.is_alive()
+
+
+ENDLESS = """
+from test_rollout import CANDIDATES, Episode, toy_engine
+
+with toy_engine("nowhere", workers=2) as engine:
+    episodes = [Episode(track_seed=100, steps=1000)] * 10_000
+    for _ in engine.play(episodes, CANDIDATES):
+        print(*(handle.process.pid for handle in engine._handles), flush=True)
+"""
+
+
+def test_workers_end_when_their_parent_is_killed() -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", ENDLESS],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert parent.stdout is not None
+    workers = [int(pid) for pid in parent.stdout.readline().split()]
+    assert len(workers) == 2
+    assert all(_runs(pid) for pid in workers)
+    parent.kill()
+    parent.wait()
+    until = time.monotonic() + 20
+    while any(_runs(pid) for pid in workers):
+        assert time.monotonic() < until, f"{workers}: still there"
+        time.sleep(0.1)
+
+
+def _runs(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_over_10000_episodes() -> None:
+    from worldmodels.car_racing import FastCarRacing
+    from worldmodels.policies import UniformPolicy
+
+    peaks: list[float] = []  # MiB, of the larger worker, over each 1000 episodes
+    episodes = [Episode(track_seed=track % 40, steps=2) for track in range(10_000)]
+    with RolloutEngine(
+        FastCarRacing, UniformPolicy, image_shape=IMAGE_SHAPE, batch_size=8, workers=2
+    ) as engine:
+        for count, _ in enumerate(engine.play(episodes)):
+            if count % 1000 == 0:
+                peaks.append(0.0)
+            if count % 50 == 0:
+                resident = max(_resident(handle.process.pid) for handle in engine._handles)
+                peaks[-1] = max(peaks[-1], resident)
+    print("MiB in each 1000 episodes:", [round(peak) for peak in peaks])
+    assert max(peaks[5:]) < max(peaks[:5]) + 2
+
+
+def _resident(pid: int | None) -> float:
+    """Resident memory of a process, MiB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def test_a_play_that_is_given_up_leaves_nothing_to_the_next(folder: str) -> None:
