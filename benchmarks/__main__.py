@@ -31,16 +31,18 @@ def run(name: str) -> Any:
 
 def table(results: dict[str, Any]) -> str:
     """The results as Markdown."""
-    lines = ["| | frames a second | against gym |", "|---|---|---|"]
+    lines = ["| | frames a second | against gym | against EnvPool |", "|---|---|---|---|"]
     for steps, rates in results["simulators"].items():
-        lines.append(f"| **CarRacing, one core, episodes of {steps} steps** | | |")
-        lines += [
-            f"| {name} | {median(rates[name]):,.0f} | {median_ratio(rates, name, 'gym'):.1f} x |"
-            for name in rates
-        ]
-    lines.append("| **closed loop: simulator, V, M and C** | | |")
+        lines.append(f"| **CarRacing, one core, episodes of {steps} steps** | | | |")
+        for name, values in rates.items():
+            ratios = [
+                f"{median_ratio(rates, name, to):.1f} x" if to in rates else "not installed"
+                for to in ("gym", "EnvPool")
+            ]
+            lines.append(f"| {name} | {median(values):,.0f} | {ratios[0]} | {ratios[1]} |")
+    lines.append("| **closed loop: simulator, V, M and C** | | | |")
     lines += _rows(results["closed_loop"])
-    lines.append("| **training** (M: steps of an episode a second) | | |")
+    lines.append("| **training** (M: steps of an episode a second) | | | |")
     lines += _rows(results["training"])
     lines += ["", "| closed loop, share of the time | |", "|---|---|"]
     lines += [f"| {part} | {100 * share:.0f} % |" for part, share in results["shares"].items()]
@@ -48,7 +50,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 def _rows(rates: Rates) -> list[str]:
-    return [f"| {name} | {median(values):,.0f} | |" for name, values in rates.items()]
+    return [f"| {name} | {median(values):,.0f} | | |" for name, values in rates.items()]
 
 
 def main() -> None:
