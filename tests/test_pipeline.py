@@ -103,7 +103,7 @@ def test_every_stage_leaves_its_outputs(project: Project) -> None:
     with h5py.File(project.root / "data" / "latents.h5") as latents:
         assert latents["mean"].shape == (project.metrics("sample")["frames"], 32)
     rows = (project.root / "metrics" / "episodes.csv").read_text().splitlines()
-    assert rows[0] == "seed,return,steps,tiles,end"
+    assert rows[0] == "episode,seed,return,steps,tiles,end"
     assert len(rows) == 1 + project.metrics("evaluation")["episodes"]
 
 
