@@ -58,5 +58,6 @@ lock: $(READY)  ## resolve pyproject.toml's dependencies into requirements*.lock
 	$(COMPILE) --group envpool --output-file requirements-envpool.lock
 
 clean:  ## remove what can be made again, DVC's cache excepted
-	rm -rf $(VENV) $(VENV)-* data models logs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-* data models logs dvc_plots build *.egg-info \
+	    .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
