@@ -23,7 +23,7 @@ from worldmodels.frames import preprocess
 from worldmodels.policies import BrownianPolicy
 
 IMAGE_SHAPE = (60, 80)
-ENVPOOL = Path(".venv-envpool/bin/python")
+ENVPOOL = Path(".venv-envpool")
 ROUNDS = 5
 MANY = 32  # environments stepped in turn, as a rollout worker steps them
 
@@ -64,11 +64,11 @@ def drive(envs: list[Any], steps: int) -> Callable[[], float]:
 
 
 class EnvPool:
-    """EnvPool's CarRacing in a process of its own, since it brings another gym; see envpool.py."""
+    """EnvPool's CarRacing in a process of its own, as it brings another gym."""
 
     def __init__(self, steps: int) -> None:
         self._process = subprocess.Popen(
-            [str(ENVPOOL), str(Path(__file__).with_name("envpool_child.py"))],
+            [str(ENVPOOL / "bin/python"), str(Path(__file__).with_name("envpool_child.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -97,7 +97,7 @@ def simulators(steps: int, *, rounds: int = ROUNDS) -> Rates:
         f"FastCarRacing, {MANY} in turn": drive([FastCarRacing() for _ in range(MANY)], steps),
         "physics alone": drive([Undrawn()], steps),
     }
-    if ENVPOOL.exists():
+    if (ENVPOOL / "ready").exists():
         subjects["EnvPool"] = EnvPool(steps).measure
     return in_turn(subjects, rounds=rounds)
 
