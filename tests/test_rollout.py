@@ -447,11 +447,8 @@ def _runs(pid: int) -> bool:
 
 
 @pytest.mark.slow
-def test_replacing_workers_keeps_memory_flat_over_10000_episodes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_replacing_workers_keeps_memory_flat_over_10000_episodes() -> None:
     """Without it, pybox2d's leak comes to 12 MiB a worker."""
-    monkeypatch.setattr(rollout, "EPISODES_A_WORKER", 1000)
     from worldmodels.car_racing import FastCarRacing
     from worldmodels.policies import UniformPolicy
 

@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 STEPS_AT_MOST = 1000  # of a CarRacing episode
 FRAME_COST = 0.1  # what CarRacing charges for every frame
 DEATHS_AT_MOST = 3  # of workers on the same episode, before the episode itself is suspected
-EPISODES_A_WORKER = 4096  # then it is replaced: pybox2d leaks 1 to 3 kB at every reset
+EPISODES_A_WORKER = 1024  # then it is replaced: pybox2d leaks 1 to 3 kB at every reset
 SILENCE_AT_MOST = 120.0  # seconds without a sign of life before a worker counts as hung
 SIGN_OF_LIFE_EVERY = 5.0  # seconds
 
@@ -258,16 +259,18 @@ class _Worker:
     def run(self) -> None:
         """Play whatever the engine sends, until it hangs up."""
         told = time.monotonic()
+        running: dict[int, _Slot] = {}
         while True:
-            self._receive(wait_for_work=not self._running())
+            self._receive(wait_for_work=not running)
             self._fill()
             running = self._running()
             actions = self._policy.act(self._frames[list(running)], list(running))
-            for (index, slot), action in zip(running.items(), actions, strict=True):
+            for (index, slot), action in zip(list(running.items()), actions, strict=True):
                 job = slot.job
                 ended = slot.step(action)
                 if isinstance(ended, Outcome):
                     self._pipe.send(("outcome", job, ended))
+                    del running[index]
                 else:
                     self._frames[index] = ended
             if time.monotonic() - told > SIGN_OF_LIFE_EVERY:
@@ -311,6 +314,7 @@ def _run_worker(
     batch_size: int,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the engine's to handle
+    cv2.setNumThreads(1)  # a worker has one core; OpenCV's other thread would only spin
     try:
         _Worker(pipe, make_env, make_policy, image_shape=image_shape, batch_size=batch_size).run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
