@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from worldmodels.determinism import ComputeParams
 from worldmodels.encoding import EncodingParams
 from worldmodels.evaluation import EvaluationParams
 from worldmodels.evolution import ControllerParams
@@ -27,10 +28,21 @@ CHECKED = Path("data/params_checked")
 def main() -> None:
     require_only_groups(
         read_params(),
-        ["base", "env", "sampling", "vae", "encoding", "memory", "controller", "evaluation"],
+        [
+            "base",
+            "env",
+            "sampling",
+            "compute",
+            "vae",
+            "encoding",
+            "memory",
+            "controller",
+            "evaluation",
+        ],
     )
     load_group("base", BaseParams)
     load_group("env", EnvParams)
+    load_group("compute", ComputeParams)
     load_group("vae", VAEParams)
     load_group("encoding", EncodingParams)
     load_group("memory", MemoryParams)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from worldmodels.determinism import hide_gpu, make_deterministic
+from worldmodels.determinism import (
+    ComputeParams,
+    hide_gpu,
+    make_deterministic,
+    use_threads,
+)
 from worldmodels.encoding import Encoder, EncodingParams
 from worldmodels.episodes import EpisodeFiles, read_episodes
 from worldmodels.latents import LatentWriter
@@ -22,6 +27,7 @@ ACTIVE = 0.01  # variance of a mean above which a latent dimension counts as use
 def main() -> None:
     params = load_group("encoding", EncodingParams)
     hide_gpu()
+    use_threads(load_group("compute", ComputeParams).threads)
     make_deterministic(seed=0)
     files = EpisodeFiles("data/episodes")
     vae = VAE.load("models/vae.h5")

@@ -8,9 +8,11 @@ import numpy as np
 
 from worldmodels.agent import policy_maker
 from worldmodels.car_racing import CarRacing, FastCarRacing
+from worldmodels.checkpoints import Checkpoint
 from worldmodels.controller import LinearController
 from worldmodels.determinism import hide_gpu
-from worldmodels.evaluation import EvaluationParams, evaluation_episodes, score
+from worldmodels.evaluation import EvaluationLog, EvaluationParams, evaluation_episodes, score
+from worldmodels.files import copy_whole
 from worldmodels.frames import EnvParams
 from worldmodels.metrics import write_curve, write_metrics
 from worldmodels.params import load_group
@@ -18,14 +20,14 @@ from worldmodels.pictures import frame_grid, write_png
 from worldmodels.policies import UniformPolicy
 from worldmodels.progress import Progress, announce
 from worldmodels.rollout import RolloutEngine
-from worldmodels.stage_run import run_stage
+from worldmodels.stage_run import run_resumable_stage
 from worldmodels.vae import VAE
 
 FRAMES_A_SECOND = 130  # of a default run on two cores without AVX512: stock gym draws slowly
 PICTURES = 8  # frames in the strip
 
 
-def main() -> None:
+def main(checkpoint: Checkpoint) -> None:
     env = load_group("env", EnvParams)
     params = load_group("evaluation", EvaluationParams)
     hide_gpu()
@@ -36,8 +38,9 @@ def main() -> None:
         f"{params.episodes} episodes of stock gym CarRacing-v2",
         seconds=params.episodes * params.steps / FRAMES_A_SECOND,
     )
-    rows: list[dict[str, object]] = []
-    returns: list[float] = []
+    film, picture = checkpoint.folder / "drive.mp4", checkpoint.folder / "drive.png"
+    log = EvaluationLog(checkpoint)
+    episodes = evaluation_episodes(params, film=str(film))
     engine = RolloutEngine(
         partial(CarRacing, render_mode="rgb_array"),
         policy_maker("models", inputs=controller.inputs, latent=controller.latent),
@@ -45,40 +48,31 @@ def main() -> None:
         batch_size=params.batch_size,
     )
     candidate = controller.weights.reshape(1, -1).astype(np.float64)
-    with engine, Progress("evaluate", params.episodes, "episodes") as progress:
-        for outcome in engine.play(evaluation_episodes(params, film="data/drive.mp4"), candidate):
+    driven = len(log.rows)
+    with engine, Progress("evaluate", params.episodes, "episodes", done=driven) as progress:
+        for outcome in engine.play(episodes[driven:], candidate):
             if outcome.recording is not None:
                 shown = np.linspace(0, outcome.steps - 1, PICTURES).astype(int)
-                write_png(
-                    "metrics/drive.png", frame_grid([outcome.recording.frames[shown]], scale=2)
-                )
-            rows.append(
-                {
-                    "episode": len(rows) + 1,
-                    "seed": outcome.episode.track_seed,
-                    "return": outcome.episode_return,
-                    "steps": outcome.steps,
-                    "tiles": outcome.tiles,
-                    "end": outcome.reason,
-                }
-            )
-            returns.append(outcome.episode_return)
-            progress.advance(1, mean=float(np.mean(returns)))
+                write_png(picture, frame_grid([outcome.recording.frames[shown]], scale=2))
+            log.add(outcome)
+            progress.advance(1, mean=float(np.mean(log.returns)))
     # For comparison; rewards do not depend on who draws, so the fast simulator does.
     with RolloutEngine(
         FastCarRacing, UniformPolicy, image_shape=env.image_shape, batch_size=params.batch_size
     ) as engine:
         episodes = evaluation_episodes(params, film=None)
         random_returns = [outcome.episode_return for outcome in engine.play(episodes)]
-    write_curve("metrics/episodes.csv", rows)
+    copy_whole(film, "data/drive.mp4")
+    copy_whole(picture, "metrics/drive.png")
+    write_curve("metrics/episodes.csv", log.rows)
     write_metrics(
         "metrics/evaluation.json",
         {
-            **score(returns),
+            **score(log.returns),
             "random_policy_return_mean": float(np.mean(random_returns)),
         },
     )
 
 
 if __name__ == "__main__":
-    run_stage("evaluate", main)
+    run_resumable_stage("evaluate", main)

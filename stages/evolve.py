@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
-# The search must not depend on how many cores there are: set before NumPy loads its BLAS.
-os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
-
 import math
 
 import numpy as np
 
 from worldmodels.agent import policy_maker
 from worldmodels.car_racing import FastCarRacing
+from worldmodels.checkpoints import Checkpoint
 from worldmodels.controller import LinearController, controller_shape
 from worldmodels.determinism import hide_gpu
 from worldmodels.evolution import (
@@ -28,14 +24,14 @@ from worldmodels.metrics import write_curve, write_metrics
 from worldmodels.params import BaseParams, load_group
 from worldmodels.progress import Progress, announce
 from worldmodels.rollout import RolloutEngine
-from worldmodels.stage_run import run_stage
+from worldmodels.stage_run import run_resumable_stage
 from worldmodels.vae import VAE
 
 FRAMES_A_SECOND = 1250  # of a default run on two cores without AVX512
 FRAMES_AN_EPISODE = 650  # of the same run, with the default patience
 
 
-def main() -> None:
+def main(checkpoint: Checkpoint) -> None:
     base = load_group("base", BaseParams)
     env = load_group("env", EnvParams)
     params = load_group("controller", ControllerParams)
@@ -62,7 +58,14 @@ def main() -> None:
         batch_size=params.batch_size,
     )
     with engine, Progress("evolve", params.generations, "generations") as progress:
-        for generation in evolve(params, engine, dimensions=shape[0] * shape[1], seed=base.seed):
+        run = evolve(
+            params,
+            engine,
+            dimensions=shape[0] * shape[1],
+            seed=base.seed,
+            checkpoint=checkpoint,
+        )
+        for generation in run:
             generations.append(generation)
             figures = {"population": generation.return_mean, "sigma": generation.sigma}
             if generation.validation is not None:
@@ -88,4 +91,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage("evolve", main)
+    run_resumable_stage("evolve", main)

@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import numpy as np
 
-from worldmodels.determinism import make_deterministic
+from worldmodels.checkpoints import Checkpoint
+from worldmodels.determinism import ComputeParams, make_deterministic, use_threads
 from worldmodels.episodes import split_episodes
 from worldmodels.latents import LatentSequences
 from worldmodels.memory import MDNRNN, MemoryParams
@@ -14,14 +15,15 @@ from worldmodels.memory_training import fit_memory
 from worldmodels.metrics import write_curve, write_metrics
 from worldmodels.params import BaseParams, load_group
 from worldmodels.progress import announce
-from worldmodels.stage_run import run_stage
+from worldmodels.stage_run import run_resumable_stage
 
 STEPS_A_SECOND = 14_800  # of a default run on two cores without AVX512
 
 
-def main() -> None:
+def main(checkpoint: Checkpoint) -> None:
     base = load_group("base", BaseParams)
     params = load_group("memory", MemoryParams)
+    use_threads(load_group("compute", ComputeParams).threads)
     make_deterministic(base.seed)
     sequences = LatentSequences("data/latents.h5", length=params.sequence_length)
     training, validation = split_episodes(sequences.episodes, base.validation_share)
@@ -38,7 +40,13 @@ def main() -> None:
         rng=np.random.default_rng(base.seed),
     )
     rows = fit_memory(
-        memory, params, sequences, training=training, validation=validation, seed=base.seed
+        memory,
+        params,
+        sequences,
+        training=training,
+        validation=validation,
+        seed=base.seed,
+        checkpoint=checkpoint,
     )
     curve = [asdict(row) for row in rows]
     memory.save("models/memory.h5")
@@ -49,4 +57,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage("train_memory", main)
+    run_resumable_stage("train_memory", main)

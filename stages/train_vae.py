@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import numpy as np
 
-from worldmodels.determinism import make_deterministic
+from worldmodels.checkpoints import Checkpoint
+from worldmodels.determinism import ComputeParams, make_deterministic, use_threads
 from worldmodels.episodes import EpisodeFiles, split_episodes
 from worldmodels.frame_batches import FrameBatches
 from worldmodels.frames import EnvParams
@@ -14,7 +15,7 @@ from worldmodels.metrics import write_curve, write_metrics
 from worldmodels.params import BaseParams, load_group
 from worldmodels.pictures import frame_grid, write_png
 from worldmodels.progress import announce
-from worldmodels.stage_run import run_stage
+from worldmodels.stage_run import run_resumable_stage
 from worldmodels.vae import VAE, VAEParams
 from worldmodels.vae_training import fit_vae
 
@@ -22,10 +23,11 @@ PICTURES = 10  # frames in the grid of reconstructions
 FRAMES_A_SECOND = 260  # of a default run on two cores without AVX512
 
 
-def main() -> None:
+def main(checkpoint: Checkpoint) -> None:
     base = load_group("base", BaseParams)
     env = load_group("env", EnvParams)
     params = load_group("vae", VAEParams)
+    use_threads(load_group("compute", ComputeParams).threads)
     make_deterministic(base.seed)
     files = EpisodeFiles("data/episodes")
     files.require_image_shape(env.image_shape)
@@ -42,7 +44,8 @@ def main() -> None:
     )
     rng = np.random.default_rng(base.seed)
     vae = VAE(env.image_shape, params.latent_dim, precision=params.precision, rng=rng)
-    curve = [asdict(row) for row in fit_vae(vae, params, training, validation, seed=base.seed)]
+    rows = fit_vae(vae, params, training, validation, seed=base.seed, checkpoint=checkpoint)
+    curve = [asdict(row) for row in rows]
     vae.save("models/vae.h5")
     write_curve("metrics/vae_curve.csv", curve)
     last = {name: value for name, value in curve[-1].items() if name != "epoch"}
@@ -56,4 +59,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage("train_vae", main)
+    run_resumable_stage("train_vae", main)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from project import STAGES, Project, stages_run
 
 from worldmodels.episodes import EpisodeWriter
 from worldmodels.rollout import EndReason, Episode, Outcome, Recording
@@ -90,6 +91,17 @@ def make_outcome() -> MakeOutcome:
 def write_episodes() -> WriteEpisodes:
     """`write_episodes(folder, lengths)`: shards of such episodes; returns what was written."""
     return _write_episodes
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose tiny pipeline ran once, undisturbed, with one worker; its lock is `lock`."""
+    made = Project(tmp_path_factory.mktemp("pipeline"))
+    output = made.run("dvc", "repro")
+    assert stages_run(output) == STAGES
+    made.lock = made.read_lock()
+    made.commit()
+    return made
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ def modules_used(script: Path, root: Path) -> set[str]:
     Imports for type checkers alone do not count: they never run.
     """
     found: set[str] = set()
-    waiting = [script, root / "worldmodels" / "__init__.py"]
+    waiting = [script, *(root / package / "__init__.py" for package in ("stages", "worldmodels"))]
     while waiting:
         path = waiting.pop()
         name = path.relative_to(root).as_posix()

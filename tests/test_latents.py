@@ -180,6 +180,7 @@ def test_the_stage_encodes_every_frame_beside_the_action_chosen_on_seeing_it(
     shutil.copy(root / "params.yaml", tmp_path)
     outcomes = write_episodes("data/episodes", [1, 9, 4] + [2] * 15)
     tiny_vae.save("models/vae.h5")
+    monkeypatch.setattr(encode, "use_threads", lambda _: None)  # too late in this process
     encode.main()
     with h5py.File("data/latents.h5") as file:
         lengths, starts = file["episode_lengths"][:], file["episode_starts"][:]

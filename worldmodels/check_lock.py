@@ -2,45 +2,26 @@
 
 `python -m worldmodels.check_lock` works in a fresh clone, where `dvc status` would call every
 cached output missing: it compares dvc.lock with dvc.yaml, params.yaml, the files that git holds,
-and with itself, one stage's dependency against another's output. Read `stale_stages` first. It
-takes a flat dvc.yaml: no templates, no foreach, parameters of params.yaml alone.
+and with itself, one stage's dependency against another's output. Read `stale_stages` first.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from worldmodels.dvc_files import (
+    LockedStage,
+    Stage,
+    dvc_md5,
+    read_locked_stages,
+    read_stages,
+)
 from worldmodels.errors import WorldModelsError
-from worldmodels.params import Value, flatten, read_mapping, read_params
-
-# What a stage writes stands under one of these in dvc.yaml, and under `outs` in dvc.lock.
-OUTPUT_KINDS = ("outs", "metrics", "plots")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stage as dvc.yaml declares it."""
-
-    cmd: Value
-    deps: list[str]
-    params: list[str]
-    outs: dict[str, bool]  # path -> in DVC's cache; what is not in the cache is in git
-
-
-@dataclass(frozen=True)
-class LockedStage:
-    """A stage as it last ran, from dvc.lock."""
-
-    cmd: Value
-    deps: dict[str, str]  # path -> MD5
-    params: dict[str, Value]
-    outs: dict[str, str]  # path -> MD5
+from worldmodels.params import Value, flatten, read_params
 
 
 def stale_stages(root: Path) -> dict[str, list[str]]:
@@ -71,57 +52,6 @@ def stale_stages(root: Path) -> dict[str, list[str]]:
         if name not in stages:
             reasons[name] = ["in dvc.lock but not in dvc.yaml"]
     return {name: found for name, found in reasons.items() if found}
-
-
-def read_stages(root: Path, groups: Iterable[str]) -> dict[str, Stage]:
-    """Read the stages of dvc.yaml; `groups` are those of params.yaml.
-
-    Raises:
-        WorldModelsError: there is no dvc.yaml, or it is not the flat one that this module reads.
-    """
-    path = root / "dvc.yaml"
-    stages = {}
-    for name, value in _mapping(read_mapping(path).get("stages"), f"{path}: stages").items():
-        where = f"{path}: {name}"
-        fields = _mapping(value, where)
-        stages[name] = Stage(
-            cmd=fields.get("cmd"),
-            deps=[_path(dep, f"{where}.deps") for dep in _items(fields.get("deps", []), where)],
-            params=[
-                key
-                for entry in _items(fields.get("params", []), where)
-                for key in _params(entry, groups, f"{where}.params")
-            ],
-            outs={
-                path: cached
-                for kind in OUTPUT_KINDS
-                for path, cached in _outputs(fields.get(kind, []), f"{where}.{kind}")
-            },
-        )
-    return stages
-
-
-def read_locked_stages(root: Path) -> dict[str, LockedStage]:
-    """Read the stages of dvc.lock; a project that never ran has none.
-
-    Raises:
-        WorldModelsError: dvc.lock is not as DVC writes it.
-    """
-    path = root / "dvc.lock"
-    if not path.exists():
-        return {}
-    stages = {}
-    for name, value in _mapping(read_mapping(path).get("stages", {}), f"{path}: stages").items():
-        where = f"{path}: {name}"
-        fields = _mapping(value, where)
-        params = _mapping(fields.get("params", {}), f"{where}.params")
-        stages[name] = LockedStage(
-            cmd=fields.get("cmd"),
-            deps=_locked_files(fields.get("deps", []), f"{where}.deps"),
-            params=_mapping(params.get("params.yaml", {}), f"{where}.params"),
-            outs=_locked_files(fields.get("outs", []), f"{where}.outs"),
-        )
-    return stages
 
 
 def _stale_files(
@@ -173,7 +103,7 @@ def _stale_file(root: Path, path: str, locked_md5: str) -> Iterator[str]:
     elif (root / path).is_dir():  # of an output folder in git, only that it is there
         if not locked_md5.endswith(".dir"):
             yield f"{path} became a folder"
-    elif _md5(root / path) != locked_md5:
+    elif dvc_md5(root / path) != locked_md5:
         yield f"{path} changed"
 
 
@@ -192,61 +122,6 @@ def _refuse_folder(root: Path, dep: str, producers: dict[str, str]) -> None:
             f"dvc.yaml: {dep}: expected a file in git or a whole output of a stage as a "
             f"dependency, got {got}: list the files, or the whole output"
         )
-
-
-def _outputs(entries: Value, where: str) -> Iterator[tuple[str, bool]]:
-    """Each output's path, and whether DVC's cache holds it; an entry is path or {path: options}."""
-    for entry in _items(entries, where):
-        if isinstance(entry, dict):
-            for out, options in entry.items():
-                yield _path(out, where), _mapping(options, where).get("cache") is not False
-        else:
-            yield _path(entry, where), True
-
-
-def _params(entry: Value, groups: Iterable[str], where: str) -> list[str]:
-    """The parameters that an entry stands for: itself, or all groups for `params.yaml:`."""
-    if entry == {"params.yaml": None}:
-        return list(groups)
-    return [_text(entry, where)]
-
-
-def _locked_files(entries: Value, where: str) -> dict[str, str]:
-    files = {}
-    for entry in _items(entries, where):
-        fields = _mapping(entry, where)
-        # An output that DVC never hashed has no md5: it fits nothing.
-        files[_path(fields.get("path"), where)] = str(fields.get("md5", "none"))
-    return files
-
-
-def _mapping(value: Value, where: str) -> dict[str, Value]:
-    if not isinstance(value, dict):
-        raise WorldModelsError(
-            f"{where}: expected a mapping, got {value!r}; `dvc status` says more"
-        )
-    return value
-
-
-def _items(value: Value, where: str) -> list[Value]:
-    if not isinstance(value, list):
-        raise WorldModelsError(f"{where}: expected a list, got {value!r}; `dvc status` says more")
-    return value
-
-
-def _text(value: Value, where: str) -> str:
-    if not isinstance(value, str):
-        raise WorldModelsError(f"{where}: expected a text, got {value!r}; write it out flat")
-    return value
-
-
-def _path(value: Value, where: str) -> str:
-    return str(PurePosixPath(_text(value, where)))  # without a slash at the end
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _shown(value: Value) -> str:

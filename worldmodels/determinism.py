@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import keras
 import tensorflow as tf
+
+from worldmodels.params import require
+
+
+@dataclass(frozen=True)
+class ComputeParams:
+    """The `compute` group of params.yaml.
+
+    threads: that TensorFlow trains and encodes with. Convolutions add up in another order for each
+        number of them, so it is not left to how many cores there happen to be.
+    """
+
+    threads: int
+
+    def __post_init__(self) -> None:
+        require("threads", self.threads, 1 <= self.threads <= 1024, "1 to 1024")
 
 
 def make_deterministic(seed: int) -> None:
@@ -21,8 +39,13 @@ def hide_gpu() -> None:
     tf.config.set_visible_devices([], "GPU")
 
 
+def use_threads(count: int) -> None:
+    """Let this process's TensorFlow share an operation among so many threads. Call it first."""
+    tf.config.threading.set_intra_op_parallelism_threads(count)
+
+
 def use_one_core() -> None:
     """Keep this process's TensorFlow to one thread and off the GPU, before any operation."""
     hide_gpu()
-    tf.config.threading.set_intra_op_parallelism_threads(1)
+    use_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -9,6 +9,8 @@ drives.
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,9 +70,10 @@ class EpisodeWriter:
         seed: the seed of the whole set, stored as an attribute.
         image_shape: height and width of a frame.
         privileged_columns: what the columns of `Recording.privileged` are, stored as an attribute.
+        going_on: add to the shards that the folder holds, all of them full.
 
     Raises:
-        EpisodeFileError: the folder holds episodes already.
+        EpisodeFileError: the folder holds episodes already, and this is not going on.
     """
 
     def __init__(
@@ -82,13 +85,11 @@ class EpisodeWriter:
         seed: int,
         image_shape: tuple[int, int],
         privileged_columns: Sequence[str],
+        going_on: bool = False,
     ) -> None:
         self._folder = Path(folder)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        if any(self._folder.glob(SHARDS)):
-            raise EpisodeFileError(
-                f"{folder}: expected a folder without episodes, got those of another run; remove it"
-            )
+        if not going_on:
+            refuse_episodes(folder)
         self._attributes = {
             "format": FORMAT,
             "version": VERSION,
@@ -100,7 +101,7 @@ class EpisodeWriter:
         }
         self._image_shape = image_shape
         self._waiting: list[Outcome] = []
-        self._shards = 0
+        self._shards = len(list(self._folder.glob(SHARDS)))
 
     def __enter__(self) -> EpisodeWriter:
         return self
@@ -148,6 +149,39 @@ class EpisodeWriter:
             file["terminated"] = terminated
             file["truncated"] = truncated
         self._shards += 1
+
+
+def refuse_episodes(folder: str | Path) -> None:
+    """Raises EpisodeFileError if the folder holds episodes."""
+    if any(Path(folder).glob(SHARDS)):
+        raise EpisodeFileError(
+            f"{folder}: expected a folder without episodes, got those of another run; remove it"
+        )
+
+
+def keep_whole_shards(folder: str | Path) -> int:
+    """Remove the first shard that is not whole, and all after it; count the episodes before."""
+    episodes = 0
+    shards = sorted(Path(folder).glob(SHARDS))
+    for number, shard in enumerate(shards):
+        try:
+            episodes += sum(1 for _ in read_episodes(shard))
+        except EpisodeFileError:
+            for other in shards[number:]:
+                other.unlink()
+            break
+    return episodes
+
+
+def place_shards(source: str | Path, target: str | Path) -> None:
+    """Let `target` hold the shards of `source` too: as hard links, as copies on another disk."""
+    Path(target).mkdir(parents=True, exist_ok=True)
+    for shard in sorted(Path(source).glob(SHARDS)):
+        with written_whole(Path(target) / shard.name) as temporary:
+            try:
+                os.link(shard, temporary)
+            except OSError:
+                shutil.copyfile(shard, temporary)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from worldmodels.checkpoints import Checkpoint
+from worldmodels.errors import WorldModelsError
+from worldmodels.files import written_whole
 from worldmodels.params import require
-from worldmodels.rollout import STEPS_AT_MOST, Episode
+from worldmodels.rollout import STEPS_AT_MOST, Episode, Outcome
 
+COLUMNS = ["episode", "seed", "return", "steps", "tiles", "end"]  # of metrics/episodes.csv
 SOLVED = 900.0  # the mean over 100 episodes that gym asks for
 
 
@@ -51,6 +57,56 @@ def evaluation_episodes(params: EvaluationParams, *, film: str | None) -> list[E
         )
         for track in params.seeds
     ]
+
+
+class EvaluationLog:
+    """The episodes that were driven so far, as rows of metrics/episodes.csv, in a checkpoint.
+
+    Args:
+        checkpoint: the stage's.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._path = checkpoint.folder / "episodes.json"
+        self.rows: list[dict[str, Any]] = []
+        if self._path.exists():
+            try:
+                self.rows = self._read()
+            except WorldModelsError as error:
+                checkpoint.lost(error)
+            else:
+                checkpoint.going_on(f"{len(self.rows)} episodes")
+
+    def add(self, outcome: Outcome) -> None:
+        """Save the next episode's outcome."""
+        self.rows.append(
+            {
+                "episode": len(self.rows) + 1,
+                "seed": outcome.episode.track_seed,
+                "return": outcome.episode_return,
+                "steps": outcome.steps,
+                "tiles": outcome.tiles,
+                "end": outcome.reason,
+            }
+        )
+        with written_whole(self._path) as temporary:
+            temporary.write_text(json.dumps(self.rows))
+
+    @property
+    def returns(self) -> list[float]:
+        """Of the episodes so far."""
+        return [row["return"] for row in self.rows]
+
+    def _read(self) -> list[dict[str, Any]]:
+        try:
+            rows: list[dict[str, Any]] = json.loads(self._path.read_text())
+            columns = [list(row) for row in rows]
+        except (OSError, ValueError, TypeError) as error:
+            raise WorldModelsError(f"{self._path}: expected episodes, got {error!r}") from error
+        if any(names != COLUMNS for names in columns):
+            raise WorldModelsError(f"{self._path}: expected episodes, got columns {columns[:1]}")
+        return rows
 
 
 def score(returns: Sequence[float]) -> dict[str, int | float | bool]:

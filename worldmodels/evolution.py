@@ -14,7 +14,10 @@ import cma
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodels.checkpoints import Checkpoint
 from worldmodels.controller import Latent, require_inputs
+from worldmodels.errors import WorldModelsError
+from worldmodels.evolution_log import EvolutionLog, Told, Validation
 from worldmodels.params import require
 from worldmodels.rollout import STEPS_AT_MOST, Episode, RolloutEngine, noise_seed
 
@@ -84,15 +87,6 @@ class ControllerParams:
 
 
 @dataclass(frozen=True)
-class Validation:
-    """How the mean vector drove the validation tracks: mean and standard deviation of its
-    returns."""
-
-    return_mean: float
-    return_std: float
-
-
-@dataclass(frozen=True)
 class Generation:
     """What a generation came to.
 
@@ -148,7 +142,12 @@ def validation_curve(generations: Sequence[Generation]) -> list[dict[str, float]
 
 
 def evolve(
-    params: ControllerParams, engine: RolloutEngine, *, dimensions: int, seed: int
+    params: ControllerParams,
+    engine: RolloutEngine,
+    *,
+    dimensions: int,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
 ) -> Iterator[Generation]:
     """Evolve a controller; yield after every generation.
 
@@ -157,6 +156,11 @@ def evolve(
         engine: plays episodes with candidates of `dimensions` numbers.
         dimensions: length of a candidate.
         seed: `base.seed`.
+        checkpoint: where to save, and to go on from. Generations that were driven before are
+            yielded again.
+
+    Raises:
+        WorldModelsError: a return is not a number.
     """
     rng = np.random.default_rng(seed)
     strategy = cma.CMAEvolutionStrategy(
@@ -171,38 +175,63 @@ def evolve(
             "verb_log": 0,  # no outcmaes/ folder
         },
     )
+    log = EvolutionLog(checkpoint)
     frames = 0
     for generation in range(1, params.generations + 1):
         candidates = np.array(strategy.ask())
-        first = params.first_seed + (generation - 1) * params.episodes
-        seeds = range(first, first + params.episodes)
-        returns, steps = _drive(
-            candidates, seeds, engine, steps=params.steps, patience=params.patience, seed=seed
-        )
-        frames += steps
-        scores = returns.mean(axis=1)
-        strategy.tell(candidates, -scores)
-        validation = None
-        if generation % params.validation_every == 0 or generation == params.generations:
-            mean_returns, _ = _drive(
-                strategy.mean[None],
-                params.validation_seeds,
+        told = log.told.get(generation)
+        if told is not None:
+            strategy.tell(candidates, _costs(told))
+            log.check(generation, strategy.mean)
+        else:
+            first = params.first_seed + (generation - 1) * params.episodes
+            returns, driven = _drive(
+                candidates,
+                range(first, first + params.episodes),
                 engine,
                 steps=params.steps,
-                patience=None,
+                patience=params.patience,
                 seed=seed,
             )
-            validation = Validation(float(mean_returns.mean()), float(mean_returns.std()))
+            told = Told(returns.mean(axis=1).tolist(), driven)
+            strategy.tell(candidates, _costs(told))
+            log.add(generation, told, strategy.mean)
+        frames += told.frames
+        validation = None
+        if generation % params.validation_every == 0 or generation == params.generations:
+            validation = log.validations.get(generation)
+            if validation is None:
+                validation = _validate(strategy.mean, params, engine, seed=seed)
+                log.add_validation(generation, validation)
         yield Generation(
             generation,
             frames,
-            float(scores.mean()),
-            float(scores.std()),
-            float(scores.max()),
+            float(np.mean(told.scores)),
+            float(np.std(told.scores)),
+            float(np.max(told.scores)),
             float(np.mean(strategy.stds)),  # sigma itself runs on where max_sigma caps it
             strategy.mean.copy(),
             validation,
         )
+
+
+def _costs(told: Told) -> NDArray[np.float64]:
+    """What CMA-ES minimises."""
+    return -np.array(told.scores)
+
+
+def _validate(
+    mean: NDArray[np.float64], params: ControllerParams, engine: RolloutEngine, *, seed: int
+) -> Validation:
+    returns, _ = _drive(
+        mean[None],
+        params.validation_seeds,
+        engine,
+        steps=params.steps,
+        patience=None,
+        seed=seed,
+    )
+    return Validation(float(returns.mean()), float(returns.std()))
 
 
 def _drive(
@@ -228,5 +257,10 @@ def _drive(
     ]
     outcomes = list(engine.play(episodes, candidates))
     returns = np.array([outcome.episode_return for outcome in outcomes])
+    if not np.isfinite(returns).all():
+        bad = outcomes[int(np.argmin(np.isfinite(returns)))]
+        raise WorldModelsError(
+            f"evolve: expected a finite return, got {bad.episode_return} from {bad.episode}"
+        )
     frames = sum(outcome.steps for outcome in outcomes)
     return returns.reshape(len(candidates), len(seeds)), frames

@@ -2,20 +2,64 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from worldmodels.errors import WorldModelsError
+
+
+class DiskFullError(WorldModelsError):
+    """There was no room for a file."""
 
 
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`: renamed to it on success, removed on failure."""
+    """A temporary path beside `path`: on disk and renamed to it on success, removed on failure.
+
+    What a kill leaves behind is written over the next time. A file that is read-only is replaced,
+    never written through: it may be a link into DVC's cache.
+
+    Raises:
+        DiskFullError: the disk is full.
+        WorldModelsError: the folder may not be written to.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.partial")
     try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.unlink(missing_ok=True)
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except PermissionError as error:
+        raise WorldModelsError(
+            f"{path}: expected a folder that can be written to, got: {error.strerror}; "
+            f"`chmod u+w {path.parent}` allows it"
+        ) from error
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        raise DiskFullError(
+            f"{path}: expected room on the disk, got none; make some and run `dvc repro` again: "
+            "it goes on from the last checkpoint"
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def copy_whole(source: str | Path, target: str | Path) -> None:
+    """Copy a file, as `written_whole` writes one."""
+    with written_whole(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Does this error, or HDF5's text of it, say that there is no room left?"""
+    no_room = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return error.errno in no_room or any(os.strerror(number) in str(error) for number in no_room)

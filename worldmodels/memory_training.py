@@ -7,17 +7,19 @@ is. Read `fit_memory`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from worldmodels.checkpoints import Checkpoint
 from worldmodels.errors import WorldModelsError
 from worldmodels.latents import LatentSequences
 from worldmodels.memory import ACTIONS, MDNRNN, MemoryParams
 from worldmodels.progress import Progress
+from worldmodels.training_checkpoint import Means, Position, TrainingCheckpoint
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ def fit_memory(
     training: Sequence[int],
     validation: Sequence[int],
     seed: int,
+    checkpoint: Checkpoint | None = None,
 ) -> Iterator[MemoryEpoch]:
     """Train in place; yield a row after every epoch.
 
@@ -46,6 +49,8 @@ def fit_memory(
         sequences: windows of latents.
         training, validation: which episodes.
         seed: of the order and the noise; step s of epoch e always draws the same.
+        checkpoint: where to save, and to go on from. The rows of epochs that were done before are
+            yielded again.
 
     Raises:
         WorldModelsError: no windows to train or validate on, or the loss is no longer a number.
@@ -54,6 +59,7 @@ def fit_memory(
     _steps(sequences, validation, params)
     schedule = keras.optimizers.schedules.CosineDecay(params.learning_rate, params.epochs * steps)
     optimizer = keras.optimizers.Adam(schedule, clipvalue=params.gradient_clip)
+    optimizer.build(memory.weights)
     signature = (
         tf.TensorSpec(
             (params.batch_size, params.sequence_length + 1, memory.latent_dim), tf.float32
@@ -68,28 +74,40 @@ def fit_memory(
     def validation_step(z: tf.Tensor, action: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         return memory.negative_log_likelihood(z, action, mask)
 
-    def batches(windows: NDArray[np.int64], epoch: int) -> tf.data.Dataset:
+    def batches(windows: NDArray[np.int64], epoch: int, *, first_step: int = 0) -> tf.data.Dataset:
         return tf.data.Dataset.from_generator(
-            lambda: _batches(sequences, windows, params.batch_size, seed=[seed, epoch]),
+            lambda: _batches(
+                sequences, windows, params.batch_size, seed=[seed, epoch], first_step=first_step
+            ),
             output_signature=signature,
         ).prefetch(4)
 
-    with Progress("train_memory", params.epochs * steps, "batch") as progress:
-        for epoch in range(params.epochs):
-            trained = _Mean()
-            windows = sequences.windows(training, rng=np.random.default_rng([seed, epoch]))
-            for z, action, mask in batches(windows, epoch):
-                trained.add(train_step(z, action, mask), mask)
-                progress.advance(1, loss=trained.mean)
-            validated = _Mean()
-            for z, action, mask in batches(sequences.windows(validation, rng=None), params.epochs):
-                validated.add(validation_step(z, action, mask), mask)
-            row = MemoryEpoch(epoch + 1, trained.mean, validated.mean)
+    def validate() -> Means:
+        means = Means()
+        for z, action, mask in batches(sequences.windows(validation, rng=None), params.epochs):
+            means.add({"loss": validation_step(z, action, mask)}, _steps_in(mask))
+        return means
+
+    state = TrainingCheckpoint(checkpoint, [*memory.weights, *optimizer.variables])
+    at = state.restore()
+    yield from (MemoryEpoch(**row) for row in at.rows)
+    done = at.epoch * steps + at.step
+    with Progress("train_memory", params.epochs * steps, "batch", done=done) as progress:
+        while at.epoch < params.epochs:
+            windows = sequences.windows(training, rng=np.random.default_rng([seed, at.epoch]))
+            for z, action, mask in batches(windows, at.epoch, first_step=at.step):
+                at.means.add({"loss": train_step(z, action, mask)}, _steps_in(mask))
+                at.step += 1
+                progress.advance(1, loss=at.means.mean("loss"))
+                state.save_if_due(at)
+            row = MemoryEpoch(at.epoch + 1, at.means.mean("loss"), validate().mean("loss"))
             if not np.isfinite([row.loss, row.val_loss]).all():
                 raise WorldModelsError(
-                    f"train_memory: the loss is not a number in epoch {epoch + 1} ({row}); "
+                    f"train_memory: the loss is not a number in epoch {row.epoch} ({row}); "
                     f"lower memory.learning_rate (it is {params.learning_rate})"
                 )
+            at = Position(epoch=at.epoch + 1, rows=[*at.rows, asdict(row)])
+            state.save(at)
             yield row
 
 
@@ -110,20 +128,9 @@ def training_step(
     return step
 
 
-class _Mean:
-    """Mean loss, each batch weighed by the steps that count in it."""
-
-    def __init__(self) -> None:
-        self._sum = self._steps = 0.0
-
-    def add(self, loss: tf.Tensor, mask: tf.Tensor) -> None:
-        steps = float(tf.reduce_sum(mask))
-        self._sum += float(loss) * steps
-        self._steps += steps
-
-    @property
-    def mean(self) -> float:
-        return self._sum / self._steps
+def _steps_in(mask: tf.Tensor) -> float:
+    """How many steps of a batch count."""
+    return float(tf.reduce_sum(mask))
 
 
 def _steps(sequences: LatentSequences, episodes: Sequence[int], params: MemoryParams) -> int:
@@ -141,9 +148,11 @@ def _batches(
     batch_size: int,
     *,
     seed: Sequence[int],
+    first_step: int = 0,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
     """z drawn for each window, its actions, its mask; empty windows fill the last batch."""
-    for step, start in enumerate(range(0, len(windows), batch_size)):
+    for step in range(first_step, -(-len(windows) // batch_size)):
+        start = step * batch_size
         batch = windows[start : start + batch_size]
         padding = np.zeros((batch_size - len(batch), 2), np.int64)
         read = sequences.read(np.concatenate([batch, padding]))

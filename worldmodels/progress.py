@@ -20,14 +20,20 @@ class Progress:
         label: what is being done.
         total: how much there is to do.
         unit: of what.
+        done: how much of it an earlier run did.
     """
 
-    def __init__(self, label: str, total: int, unit: str) -> None:
+    def __init__(self, label: str, total: int, unit: str, *, done: int = 0) -> None:
         self._bar = tqdm(
-            total=total, desc=label, unit=unit, disable=not sys.stdout.isatty(), file=sys.stdout
+            total=total,
+            initial=done,
+            desc=label,
+            unit=unit,
+            disable=not sys.stdout.isatty(),
+            file=sys.stdout,
         )
         self._label, self._total, self._unit = label, total, unit
-        self._done = 0
+        self._done = self._done_before = done
         self._started = self._said = time.monotonic()
 
     def __enter__(self) -> Progress:
@@ -49,7 +55,7 @@ class Progress:
         now = time.monotonic()
         if now - self._said >= SECONDS_BETWEEN_LINES or self._done == self._total:
             self._said = now
-            rate = self._done / max(now - self._started, 1e-9)
+            rate = (self._done - self._done_before) / max(now - self._started, 1e-9)
             left = (self._total - self._done) / rate
             shown = "".join(f", {name} {value:.4g}" for name, value in figures.items())
             print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from worldmodels.params import require
 from worldmodels.policies import PolicyName
 from worldmodels.rollout import STEPS_AT_MOST, Episode, Recording, noise_seed
 from worldmodels.telemetry import COLUMNS, ROAD_HALF_WIDTH
+
+if TYPE_CHECKING:
+    from worldmodels.episodes import EpisodeData
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class SamplingSummary:
         self._returns: list[float] = []
         self._frames = self._on_road = 0
 
-    def add(self, recording: Recording) -> None:
+    def add(self, recording: Recording | EpisodeData) -> None:
         """Count an episode."""
         self._returns.append(float(recording.rewards.sum()))
         self._frames += len(recording.privileged)

@@ -1,4 +1,5 @@
-"""How a stage runs: its errors become one clear line, its time and memory go to a log.
+"""How a stage runs: its errors become one clear line, its environment is recorded, its time and
+memory go to a log.
 
 The log, logs/stages.csv, is not tracked: the same inputs give the same metrics, never the same
 time. Read `run_stage`.
@@ -13,15 +14,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from worldmodels.checkpoints import Checkpoint, stage_checkpoint
+from worldmodels.environment import record_environment
 from worldmodels.errors import WorldModelsError
 from worldmodels.params import ParameterError
 
 LOG = Path("logs/stages.csv")
+COLUMNS = "stage,ended,seconds,peak_mib,peak_mib_of_largest_worker,workers"
 BRING_BACK = (
     "DVC removes a stage's outputs before it runs; `git restore dvc.lock metrics && dvc checkout` "
     "brings the last ones back"
 )
-INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
 
 def run_stage(name: str, body: Callable[[], None]) -> None:
@@ -30,21 +33,34 @@ def run_stage(name: str, body: Callable[[], None]) -> None:
     started = time.monotonic()
     try:
         body()
+        record_environment(name)
+        _log(name, time.monotonic() - started)
     except WorldModelsError as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         if not isinstance(error, ParameterError):  # refused before anything was removed
             print(f"{name}: {BRING_BACK}", file=sys.stderr, flush=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print(f"\n{name}: interrupted; `dvc repro` runs it again", file=sys.stderr, flush=True)
-        sys.exit(INTERRUPTED)
-    seconds = time.monotonic() - started
+    print(f"{name}: done in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def run_resumable_stage(name: str, body: Callable[[Checkpoint], None]) -> None:
+    """`run_stage` for a body that saves to a checkpoint and goes on from it."""
+
+    def with_checkpoint() -> None:
+        with stage_checkpoint(name) as checkpoint:
+            body(checkpoint)
+
+    run_stage(name, with_checkpoint)
+
+
+def _log(name: str, seconds: float) -> None:
+    """Add a line to the log; one with other columns is begun anew."""
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    LOG.parent.mkdir(exist_ok=True)
-    if not LOG.exists():
-        LOG.write_text("stage,ended,seconds,peak_mib,peak_mib_of_largest_worker\n")
     ended = time.strftime("%Y-%m-%dT%H:%M:%S")
+    LOG.parent.mkdir(exist_ok=True)
+    if not LOG.exists() or LOG.read_text().partition("\n")[0] != COLUMNS:
+        LOG.write_text(COLUMNS + "\n")
+    workers = os.environ.get("WORLDMODELS_WORKERS", len(os.sched_getaffinity(0)))
     with LOG.open("a") as log:
-        log.write(f"{name},{ended},{seconds:.1f},{own:.0f},{worker:.0f}\n")
-    print(f"{name}: done in {seconds:.0f} s", flush=True)
+        log.write(f"{name},{ended},{seconds:.1f},{own:.0f},{worker:.0f},{workers}\n")

@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from worldmodels.checkpoints import Checkpoint
 from worldmodels.errors import WorldModelsError
 from worldmodels.frame_batches import FrameBatches
 from worldmodels.progress import Progress
+from worldmodels.training_checkpoint import Means, Position, TrainingCheckpoint
 from worldmodels.vae import VAE, VAEParams
+
+TERMS = ("loss", "squared_error", "kl")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ def fit_vae(
     validation: FrameBatches,
     *,
     seed: int,
+    checkpoint: Checkpoint | None = None,
 ) -> Iterator[VAEEpoch]:
     """Train in place; yield a row after every epoch.
 
@@ -48,14 +53,16 @@ def fit_vae(
         params: the `vae` group.
         training, validation: batches of frames.
         seed: of the noise; step s of epoch e always draws the same.
+        checkpoint: where to save, and to go on from. The rows of epochs that were done before are
+            yielded again.
 
     Raises:
         WorldModelsError: the loss is no longer a number.
     """
-    schedule = keras.optimizers.schedules.CosineDecay(
-        params.learning_rate, params.epochs * training.steps
-    )
+    total = params.epochs * training.steps
+    schedule = keras.optimizers.schedules.CosineDecay(params.learning_rate, total)
     optimizer = keras.optimizers.Adam(schedule)
+    optimizer.build(vae.weights)
 
     train_step = training_step(vae, optimizer, kl_tolerance=params.kl_tolerance)
 
@@ -63,27 +70,38 @@ def fit_vae(
     def validation_step(frames: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
         return vae.negative_elbo(frames, noise, kl_tolerance=params.kl_tolerance)
 
-    with Progress("train_vae", params.epochs * training.steps, "batch") as progress:
-        for epoch in range(params.epochs):
-            trained = _Means()
-            for step, frames in enumerate(training.epoch(epoch)):
-                noise = _noise(seed, epoch, step, frames, vae.latent_dim)
-                trained.add(train_step(frames, noise))
-                progress.advance(1, loss=trained.mean("loss"))
-            validated = _Means()
-            for step, frames in enumerate(validation.epoch(0)):
-                noise = _noise(seed, params.epochs, step, frames, vae.latent_dim)
-                validated.add(validation_step(frames, noise))
+    def validate() -> Means:
+        means = Means()
+        for step, frames in enumerate(validation.epoch(0)):
+            noise = _noise(seed, params.epochs, step, frames, vae.latent_dim)
+            means.add(validation_step(frames, noise))
+        return means
+
+    state = TrainingCheckpoint(checkpoint, [*vae.weights, *optimizer.variables])
+    at = state.restore()
+    yield from (VAEEpoch(**row) for row in at.rows)
+    done = at.epoch * training.steps + at.step
+    with Progress("train_vae", total, "batch", done=done) as progress:
+        while at.epoch < params.epochs:
+            for frames in training.epoch(at.epoch, first_step=at.step):
+                noise = _noise(seed, at.epoch, at.step, frames, vae.latent_dim)
+                at.means.add(train_step(frames, noise))
+                at.step += 1
+                progress.advance(1, loss=at.means.mean("loss"))
+                state.save_if_due(at)
+            validated = validate()
             row = VAEEpoch(
-                epoch + 1,
-                *(trained.mean(term) for term in ("loss", "squared_error", "kl")),
-                *(validated.mean(term) for term in ("loss", "squared_error", "kl")),
+                at.epoch + 1,
+                *(at.means.mean(term) for term in TERMS),
+                *(validated.mean(term) for term in TERMS),
             )
             if not np.isfinite([row.loss, row.val_loss]).all():
                 raise WorldModelsError(
-                    f"train_vae: the loss is not a number in epoch {epoch + 1} ({row}); "
+                    f"train_vae: the loss is not a number in epoch {row.epoch} ({row}); "
                     f"lower vae.learning_rate (it is {params.learning_rate})"
                 )
+            at = Position(epoch=at.epoch + 1, rows=[*at.rows, asdict(row)])
+            state.save(at)
             yield row
 
 
@@ -101,20 +119,6 @@ def training_step(
         return terms
 
     return step
-
-
-class _Means:
-    def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
-        self._count = 0
-
-    def add(self, terms: dict[str, tf.Tensor]) -> None:
-        self._count += 1
-        for name, value in terms.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value)
-
-    def mean(self, name: str) -> float:
-        return self._sums[name] / self._count
 
 
 def _noise(seed: int, epoch: int, step: int, frames: tf.Tensor, latent_dim: int) -> tf.Tensor:

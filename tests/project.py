@@ -1,0 +1,91 @@
+"""A copy of this project to run `dvc` in, as its users do: fresh git repository, tiny preset."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+STAGES = ["check_params", "sample", "train_vae", "encode", "train_memory", "evolve", "evaluate"]
+
+
+class Project:
+    """A fresh git repository made from the working tree, with its own DVC state."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.root = folder / "project"
+        self.environment = {
+            **os.environ,
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "DVC_GLOBAL_CONFIG_DIR": str(folder / "dvc-config"),
+            "DVC_SITE_CACHE_DIR": str(folder / "dvc-site"),
+            "WORLDMODELS_WORKERS": "1",  # each imports TensorFlow; test_rollout has more of them
+            "GIT_AUTHOR_NAME": "test",
+            "GIT_AUTHOR_EMAIL": "test@example.com",
+            "GIT_COMMITTER_NAME": "test",
+            "GIT_COMMITTER_EMAIL": "test@example.com",
+            **environment,
+        }
+        self.environment.pop("DVC_ROOT", None)
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for name in filter(None, listed.split("\0")):
+            if (ROOT / name).is_file() and name != "dvc.lock":
+                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, self.root / name)
+        self.lock = ""
+        self.run("git", "init", "-q")
+        self.run("python", "-m", "worldmodels.presets", "tiny")
+        self.commit()
+
+    def copy(self, folder: Path) -> Project:
+        """Another one in the same state, in `folder`."""
+        other = copy.copy(self)
+        other.root = folder / "project"
+        shutil.copytree(self.root, other.root)
+        return other
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        """Output of a command, both streams, which must succeed (or fail)."""
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode != 0) == fails, done.stdout
+        return done.stdout
+
+    def read_lock(self) -> str:
+        """The text of dvc.lock."""
+        return (self.root / "dvc.lock").read_text()
+
+    def commit(self) -> None:
+        """Commit everything."""
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-q", "-m", "a state")
+
+    def metrics(self, name: str) -> dict[str, float]:
+        """What metrics/<name>.json says."""
+        found: dict[str, float] = json.loads((self.root / "metrics" / f"{name}.json").read_text())
+        return found
+
+
+def stages_run(output: str) -> list[str]:
+    """The stages that DVC says it ran, in its order."""
+    lines = [line for line in output.splitlines() if line.startswith("Running stage '")]
+    return [line.split("'")[1] for line in lines]

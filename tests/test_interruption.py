@@ -1,0 +1,158 @@
+"""The plug is pulled, and the pipeline goes on to the same bits as if it never had been."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from project import STAGES, Project
+
+# Moments to kill at: what a stage says then, and for how many seconds after that, at most, it runs.
+MOMENTS = {
+    "Running stage '{}':": 8.0,  # anywhere in it, imports included
+    "{}: ": 4.0,  # at work
+    "{}: done in": 0.0,  # between the stage's end and DVC's own writing
+}
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Kill the pipeline so many seconds after it said this."""
+
+    line: str
+    after: float
+
+
+class Run:
+    """`dvc repro` in a session of its own, so that all its processes can be killed at once."""
+
+    def __init__(self, project: Project, *command: str) -> None:
+        self.lines: list[str] = []
+        self._process = subprocess.Popen(
+            command or ("dvc", "repro"),
+            cwd=project.root,
+            env=project.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def read(self, on_line: Callable[[str], None]) -> int:
+        """Read all output, telling of each line; the exit code."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.lines.append(line.rstrip())
+            on_line(self.lines[-1])
+        return self._process.wait()
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send all its processes a signal, if any are left."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+
+def kills_in_order(count: int, rng: np.random.Generator) -> list[Kill]:
+    """Kills spread over the stages, in the pipeline's order, all kinds of moments in turn."""
+    stages = [STAGES[index] for index in sorted(rng.integers(len(STAGES), size=count))]
+    moments = list(MOMENTS.items()) * count
+    return [
+        Kill(line.format(stage), float(rng.uniform(0, longest)))
+        for stage, (line, longest) in zip(stages, moments, strict=False)
+    ]
+
+
+def run_killed(project: Project, kill: Kill) -> list[str]:
+    """Run the pipeline until it is killed; what it said."""
+    run = Run(project)
+    timers: list[threading.Timer] = []
+
+    def on_line(line: str) -> None:
+        if line.startswith(kill.line) and not timers:
+            timers.append(threading.Timer(kill.after, run.kill))
+            timers[0].start()
+
+    run.read(on_line)
+    return run.lines
+
+
+def go_on_to_the_end(project: Project, kills: Sequence[Kill]) -> list[str]:
+    """Run the pipeline, killed so often, and then to its end; all that was said."""
+    said: list[str] = []
+    for kill in kills:
+        said += run_killed(project, kill)
+    said += project.run("dvc", "repro").splitlines()
+    return said
+
+
+@pytest.mark.parametrize(
+    "count", [pytest.param(4), pytest.param(50, marks=pytest.mark.slow)], ids=str
+)
+def test_killed_at_random_moments_it_ends_with_the_same_bits(
+    count: int, project: Project, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(count)
+    kills = kills_in_order(count, rng)
+    interrupted = Project(tmp_path, WORLDMODELS_CHECKPOINT_SECONDS="0")
+    said = go_on_to_the_end(interrupted, kills)
+    assert interrupted.read_lock() == project.lock
+    assert any(": going on after" in line for line in said)
+    assert processes_in(interrupted.root) == []
+    assert list(interrupted.root.rglob(".*.partial")) == []
+    left = [path for path in (interrupted.root / "scratch").glob("*/*") if path.is_dir()]
+    assert [path.parent.name for path in left] == ["evaluate"]  # until another stage runs
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Command lines of processes that work in this folder; they may take a second to end."""
+    for _ in range(50):
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if os.path.samefile(process / "cwd", folder):
+                    found.append((process / "cmdline").read_text())
+            except OSError:
+                pass  # ended, or another user's
+        if not found:
+            return []
+        time.sleep(0.2)
+    return found
+
+
+def test_ctrl_c_stops_within_two_seconds_and_says_how_to_go_on(
+    project: Project, tmp_path: Path
+) -> None:
+    copy = project.copy(tmp_path)
+    params = copy.root / "params.yaml"
+    params.write_text(params.read_text().replace("sigma: 0.1 ", "sigma: 0.11 "))
+    seconds, said, code = interrupt(copy, "evolve: ")
+    assert seconds < 2
+    assert code != 0
+    assert said == ["evolve: interrupted; `dvc repro` goes on from what was done"]
+    assert processes_in(copy.root) == []
+
+
+def interrupt(project: Project, start: str) -> tuple[float, list[str], int]:
+    """Ctrl-C once a line starts so; how long it took then, the stage's words, the exit code."""
+    run = Run(project)
+    pressed: list[float] = []
+    said: list[str] = []
+
+    def on_line(line: str) -> None:
+        if pressed and line.startswith("evolve: "):
+            said.append(line)
+        if not pressed and line.startswith(start):
+            pressed.append(time.monotonic())
+            run.kill(signal.SIGINT)
+
+    code = run.read(on_line)
+    return time.monotonic() - pressed[0], said, code
