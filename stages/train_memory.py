@@ -36,6 +36,7 @@ def main() -> None:
         params.hidden_units,
         params.mixtures,
         rng=np.random.default_rng(base.seed),
+        vae_digest=sequences.vae_digest,
     )
     rows = fit_memory(
         memory, params, sequences, training=training, validation=validation, seed=base.seed
