@@ -38,6 +38,7 @@ def main(checkpoint: Checkpoint) -> None:
         params.hidden_units,
         params.mixtures,
         rng=np.random.default_rng(base.seed),
+        vae_digest=sequences.vae_digest,
     )
     rows = fit_memory(
         memory,

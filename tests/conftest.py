@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from project import STAGES, Project, stages_run
 
+from worldmodels import hdf5_files
 from worldmodels.episodes import EpisodeWriter
 from worldmodels.rollout import EndReason, Episode, Outcome, Recording
 from worldmodels.telemetry import COLUMNS
@@ -78,6 +79,14 @@ def _write_episodes(
         for outcome in outcomes:
             writer.write(outcome)
     return outcomes
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_list_of_vetted_files() -> Iterator[None]:
+    """Tests leave the checkout's scratch/vetted alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hdf5_files, "list_of_vetted", lambda: None)
+        yield
 
 
 @pytest.fixture(scope="session")

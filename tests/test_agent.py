@@ -13,12 +13,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 import worldmodels
-from worldmodels.agent import Agent, AgentPolicy
+from worldmodels.agent import Agent, AgentPolicy, load_policy
 from worldmodels.controller import LinearController, controller_shape
 from worldmodels.errors import WorldModelsError
 from worldmodels.frames import preprocess
 from worldmodels.memory import MDNRNN
-from worldmodels.model_files import ModelFileError
+from worldmodels.model_files import ModelFileError, file_digest
 from worldmodels.rollout import Episode
 from worldmodels.vae import VAE
 
@@ -366,6 +366,26 @@ def test_a_missing_part_is_named(agent_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "memory.h5").unlink()
     with pytest.raises(ModelFileError, match=rf"{tmp_path}/memory.h5: no such file"):
         Agent.load(tmp_path)
+
+
+def test_a_memory_fitted_to_another_vae_is_refused(
+    agent_folder: Path, tmp_path: Path, tiny_memory: MDNRNN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worldmodels.agent.use_one_core", lambda: None)  # for a new process only
+    shutil.copytree(agent_folder, tmp_path, dirs_exist_ok=True)
+    vae, memory = str(tmp_path / "vae.h5"), str(tmp_path / "memory.h5")
+
+    def load_worker() -> AgentPolicy:
+        return load_policy(2, vae_path=vae, memory_path=memory, inputs=("z", "h"), latent="mean")
+
+    tiny_memory.vae_digest = file_digest(vae)
+    tiny_memory.save(memory)
+    Agent.load(tmp_path)
+    load_worker()
+    VAE((32, 32), 4, rng=np.random.default_rng(9)).save(vae)
+    for load in (lambda: Agent.load(tmp_path), load_worker):
+        with pytest.raises(WorldModelsError, match=r"memory.h5: expected .* another VAE's; run"):
+            load()
 
 
 def test_a_controller_that_does_not_fit_is_refused(agent_folder: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ import h5py
 import numpy as np
 import pytest
 from conftest import MakeOutcome, WriteEpisodes
+from numpy.typing import NDArray
 
 from worldmodels.episodes import (
     EPISODES_A_SHARD,
+    FORMAT,
     EpisodeFileError,
     EpisodeFiles,
     EpisodeWriter,
@@ -20,6 +23,7 @@ from worldmodels.episodes import (
     split_episodes,
 )
 from worldmodels.errors import WorldModelsError
+from worldmodels.hdf5_files import seal
 from worldmodels.rollout import RolloutError
 
 LENGTHS = [1, 40, 33, 2]
@@ -186,29 +190,43 @@ class TestUnreadable:
         write_episodes(tmp_path, LENGTHS)
         shard = tmp_path / "shard-00000.h5"
         shard.write_bytes(shard.read_bytes()[:5000])
-        with pytest.raises(EpisodeFileError, match=rf"{shard}: not a whole HDF5.*dvc repro sample"):
+        with pytest.raises(
+            EpisodeFileError, match=rf"{shard}: cut short: .* got 5000; .*dvc repro sample"
+        ):
+            read(tmp_path)
+
+    def test_a_flipped_byte(
+        self, tmp_path: Path, read: type[EpisodeFiles], write_episodes: WriteEpisodes
+    ) -> None:
+        write_episodes(tmp_path, LENGTHS)
+        shard = tmp_path / "shard-00000.h5"
+        content = bytearray(shard.read_bytes())
+        content[len(content) // 2] ^= 1
+        shard.write_bytes(content)
+        with pytest.raises(EpisodeFileError, match=rf"{shard}: damaged: .*dvc repro sample"):
             read(tmp_path)
 
     def test_no_hdf5_at_all(self, tmp_path: Path, read: type[EpisodeFiles]) -> None:
         shard = tmp_path / "shard-00000.h5"
         shard.write_text("version https://git-lfs.github.com/spec/v1\n")
-        with pytest.raises(EpisodeFileError, match=rf"{shard}: not a whole HDF5.*dvc repro sample"):
+        with pytest.raises(EpisodeFileError, match=rf"{shard}: expected.*else; .*dvc repro sample"):
             read(tmp_path)
 
     def test_a_foreign_hdf5_file(self, tmp_path: Path, read: type[EpisodeFiles]) -> None:
         shard = tmp_path / "shard-00000.h5"
         with h5py.File(shard, "w") as file:
             file["frames"] = np.zeros((2, 32, 32, 3), np.uint8)
-        with pytest.raises(EpisodeFileError, match=rf"{shard}: expected.*None.*dvc repro sample"):
+        with pytest.raises(
+            EpisodeFileError, match=rf"{shard}: expected.*without.*dvc repro sample"
+        ):
             read(tmp_path)
 
     def test_another_version(
         self, tmp_path: Path, read: type[EpisodeFiles], write_episodes: WriteEpisodes
     ) -> None:
         write_episodes(tmp_path, LENGTHS)
-        with h5py.File(tmp_path / "shard-00000.h5", "a") as file:
-            file.attrs["version"] = 2
-        with pytest.raises(EpisodeFileError, match=r"expected.*version 1.*got.*, 2,"):
+        seal(tmp_path / "shard-00000.h5", dataclasses.replace(FORMAT, version=99))
+        with pytest.raises(EpisodeFileError, match=r"expected.*version 2, got.*version 99;"):
             read(tmp_path)
 
     def test_a_missing_dataset(
@@ -217,7 +235,44 @@ class TestUnreadable:
         write_episodes(tmp_path, LENGTHS)
         with h5py.File(tmp_path / "shard-00000.h5", "a") as file:
             del file["rewards"]
-        with pytest.raises(EpisodeFileError, match=r"without \['rewards'\]"):
+        seal(tmp_path / "shard-00000.h5", FORMAT)
+        with pytest.raises(
+            EpisodeFileError, match=r"rewards: expected a dataset of float32 \(76,\), got none"
+        ):
+            read(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("name", "values", "message"),
+        [
+            ("frames", np.zeros((76, 16, 32, 3), np.uint8), "sides from 32 to 96 .* 16 x 32"),
+            ("frames", np.zeros((76, 32, 32), np.uint8), r"expected .*uint8 \(any, any, any, 3\)"),
+            ("actions", np.zeros((75, 3), np.float32), r"actions: expected .*\(76, 3\), got .*75"),
+            ("rewards", np.zeros(76), r"rewards: expected .*float32 .*got float64"),
+            ("privileged", np.zeros((76, 65), np.float32), "at most 64 columns, got 65"),
+            ("episode_seeds", np.zeros(3, np.int64), r"episode_seeds: expected .*\(4,\), got"),
+            ("episode_lengths", np.array([1, 40, 33, 3]), "one behind the other in all 76 rows"),
+            ("episode_lengths", np.array([1, 40, 35, 0]), "episodes of 1 step or more"),
+            ("episode_lengths", np.array([-1, 40, 33, 4]), "episodes of 1 step or more"),
+            ("episode_starts", np.array([0, 1, 40, 74]), "one behind the other"),
+            ("episode_starts", np.array([0, 1, 41, 2**62]), "one behind the other"),
+            ("episode_starts", np.zeros(77, np.int64), "expected at most 76"),
+        ],
+    )
+    def test_a_layout_that_makes_no_sense(
+        self,
+        tmp_path: Path,
+        read: type[EpisodeFiles],
+        write_episodes: WriteEpisodes,
+        name: str,
+        values: NDArray[np.generic],
+        message: str,
+    ) -> None:
+        write_episodes(tmp_path, LENGTHS)
+        with h5py.File(tmp_path / "shard-00000.h5", "a") as file:
+            del file[name]
+            file[name] = values
+        seal(tmp_path / "shard-00000.h5", FORMAT)
+        with pytest.raises(EpisodeFileError, match=rf"{message}.*; .*dvc repro sample"):
             read(tmp_path)
 
     def test_shards_that_differ_in_shape(
@@ -228,6 +283,25 @@ class TestUnreadable:
         (tmp_path / "other/shard-00000.h5").rename(tmp_path / "shard-00001.h5")
         with pytest.raises(EpisodeFileError, match=r"frames of one shape"):
             read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["actions", "rewards", "privileged"])
+def test_what_is_no_number_is_neither_written_nor_read(
+    tmp_path: Path, make_outcome: MakeOutcome, write_episodes: WriteEpisodes, name: str
+) -> None:
+    outcome = make_outcome(3, 5)
+    getattr(outcome.recorded, name)[2] = np.nan
+    writer = new_writer(tmp_path)
+    writer.write(outcome)
+    with pytest.raises(EpisodeFileError, match=rf"not saved: {name} .* track 103: expected finite"):
+        writer.__exit__(None, None, None)
+    assert list(tmp_path.iterdir()) == []
+    write_episodes(tmp_path, [3, 5])
+    with h5py.File(tmp_path / "shard-00000.h5", "a") as file:
+        file[name][4] = np.inf
+    seal(tmp_path / "shard-00000.h5", FORMAT)
+    with pytest.raises(EpisodeFileError, match=rf"{name}: expected finite numbers.* track 101; "):
+        list(read_episodes(tmp_path))
 
 
 def test_frames_of_another_shape_than_params_are_refused(

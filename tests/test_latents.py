@@ -9,9 +9,11 @@ import h5py
 import numpy as np
 import pytest
 from conftest import WriteEpisodes
+from numpy.typing import NDArray
 
 from worldmodels.encoding import Encoder
-from worldmodels.latents import LatentFileError, LatentSequences, LatentWriter
+from worldmodels.hdf5_files import seal
+from worldmodels.latents import FORMAT, LatentFileError, LatentSequences, LatentWriter
 from worldmodels.model_files import file_digest
 from worldmodels.vae import VAE
 
@@ -134,7 +136,7 @@ def test_a_truncated_file_is_named_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "latents.h5"
     write_latents(path)
     path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(LatentFileError, match=rf"{path}: not a whole.*dvc repro encode"):
+    with pytest.raises(LatentFileError, match=rf"{path}: cut short: .*dvc repro encode"):
         LatentSequences(path, length=5)
 
 
@@ -142,7 +144,7 @@ def test_a_foreign_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "latents.h5"
     with h5py.File(path, "w") as file:
         file["mean"] = np.zeros((3, 2))
-    with pytest.raises(LatentFileError, match=rf"{path}: expected.*worldmodels-latents.*None"):
+    with pytest.raises(LatentFileError, match=rf"{path}: expected worldmodels-latents.*without"):
         LatentSequences(path, length=5)
 
 
@@ -151,8 +153,68 @@ def test_a_missing_dataset_is_named(tmp_path: Path) -> None:
     write_latents(path)
     with h5py.File(path, "a") as file:
         del file["episode_lengths"]
-    with pytest.raises(LatentFileError, match=r"episode_lengths.*dvc repro encode"):
+    seal(path, FORMAT)
+    with pytest.raises(LatentFileError, match=r"episode_lengths.*got none.*dvc repro encode"):
         LatentSequences(path, length=5)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("mean", np.zeros((57, 1025), np.float32), "mean: expected 1 to 1024 columns, got 1025"),
+        ("mean", np.zeros((57, 3), np.float32), r"log_var: expected .*\(57, 3\), got .*\(57, 2\)"),
+        ("log_var", np.zeros((57, 2)), "log_var: expected .*float32.* got float64"),
+        ("action", np.zeros((56, 3), np.float32), r"action: expected .*\(57, 3\), got .*\(56, 3\)"),
+        ("action", np.full((57, 3), np.nan, np.float32), "action: expected finite numbers"),
+        ("log_var", np.full((57, 2), np.inf, np.float32), "log_var: expected finite numbers"),
+        ("episode_lengths", np.array([1, 2, 7, 30, 6, 12]), "one behind the other in all 57 rows"),
+    ],
+)
+def test_a_layout_that_makes_no_sense_is_refused(
+    tmp_path: Path, name: str, values: NDArray[np.generic], message: str
+) -> None:
+    path = tmp_path / "latents.h5"
+    write_latents(path)
+    with h5py.File(path, "a") as file:
+        del file[name]
+        file[name] = values
+    seal(path, FORMAT)
+    with pytest.raises(LatentFileError, match=rf"{path}: .*{message}.*; .*dvc repro encode"):
+        LatentSequences(path, length=5)
+
+
+def test_a_flipped_byte_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "latents.h5"
+    write_latents(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(LatentFileError, match=rf"{path}: damaged: .*dvc repro encode"):
+        LatentSequences(path, length=5)
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_what_is_no_number_is_not_written(tmp_path: Path, index: int) -> None:
+    values = [np.zeros((3, 2)), np.zeros((3, 2)), np.zeros((3, 3))]
+    values[index][1, 1] = np.nan
+
+    def write() -> None:
+        with LatentWriter(tmp_path / "latents.h5", 3, 2, vae_digest="abc") as writer:
+            writer.write(*values)
+
+    with pytest.raises(LatentFileError, match=r"latents.h5: not saved: .* episode 0 is not finite"):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fewer_rows_than_announced_are_not_a_file(tmp_path: Path) -> None:
+    def write() -> None:
+        with LatentWriter(tmp_path / "latents.h5", 9, 2, vae_digest="abc") as writer:
+            writer.write(np.zeros((4, 2)), np.zeros((4, 2)), np.zeros((4, 3)))
+
+    with pytest.raises(LatentFileError, match=r"not saved: expected 9 rows, got 4"):
+        write()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("steps", [1, 3, 4, 9])

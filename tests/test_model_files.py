@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import pickle
@@ -13,8 +14,16 @@ import numpy as np
 import pytest
 
 from worldmodels.controller import LinearController
+from worldmodels.hdf5_files import seal
 from worldmodels.memory import MDNRNN
-from worldmodels.model_files import ModelFileError, Setting, file_digest, load_model, save_model
+from worldmodels.model_files import (
+    FORMAT,
+    ModelFileError,
+    Setting,
+    file_digest,
+    load_model,
+    save_model,
+)
 from worldmodels.vae import VAE
 
 Model = VAE | MDNRNN | LinearController
@@ -111,14 +120,14 @@ def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path, make: Callable[
 
 
 @MAKERS
-@pytest.mark.parametrize("kept", [0, 100, 1500])
+@pytest.mark.parametrize("kept", [100, 512, 1500])
 def test_a_truncated_file_is_named_with_what_to_do(
     tmp_path: Path, make: Callable[[], Model], kept: int
 ) -> None:
     model, path = make(), tmp_path / "model.h5"
     model.save(path)
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ModelFileError, match=rf"{path}: not a whole.*`dvc repro`"):
+    with pytest.raises(ModelFileError, match=rf"{path}: cut short: expected \d+ bytes, got {kept}"):
         type(model).load(path)
 
 
@@ -133,11 +142,26 @@ def another_kind(path: Path) -> None:
 
 def another_version(path: Path) -> None:
     save_model(path, "vae", {}, [])
-    with h5py.File(path, "a") as file:
-        file.attrs["version"] = 99
+    seal(path, dataclasses.replace(FORMAT, version=99))
 
 
-OTHERS = pytest.mark.parametrize("write", [foreign_hdf5, another_kind, another_version])
+def another_format(path: Path) -> None:
+    save_model(path, "vae", {}, [])
+    seal(path, dataclasses.replace(FORMAT, name="worldmodels-else"))
+
+
+def an_empty_file(path: Path) -> None:
+    path.touch()
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+OTHERS = pytest.mark.parametrize(
+    "write",
+    [foreign_hdf5, another_kind, another_version, another_format, an_empty_file, a_folder],
+)
 
 
 @MAKERS
@@ -146,13 +170,15 @@ def test_another_file_is_named_with_expected_and_got(
     tmp_path: Path, make: Callable[[], Model], write: Callable[[Path], None]
 ) -> None:
     write(tmp_path / "model.h5")
-    with pytest.raises(ModelFileError, match=rf"{tmp_path}/model.h5: expected .*, got \["):
+    with pytest.raises(
+        ModelFileError, match=rf"{tmp_path}/model.h5: expected .*, got .*`dvc repro`"
+    ):
         type(make()).load(tmp_path / "model.h5")
 
 
 def test_a_memory_in_place_of_a_vae_is_refused(tmp_path: Path) -> None:
     make_memory().save(tmp_path / "vae.h5")
-    with pytest.raises(ModelFileError, match=r"expected .*'vae'\], got .*'memory'\]"):
+    with pytest.raises(ModelFileError, match=r"expected a vae, got a memory; .*dvc repro"):
         VAE.load(tmp_path / "vae.h5")
 
 
@@ -202,12 +228,94 @@ def test_settings_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         LinearController.load(path)
 
 
-def test_settings_that_are_no_json_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("cls", "settings", "message"),
+    [
+        (VAE, {"latent_dim": 1025}, "latent_dim: expected a whole number from 1 to 1024, got 1025"),
+        (VAE, {"image_shape": [32, 97]}, "image_shape: expected 2 whole numbers from 32 to 96"),
+        (VAE, {"image_shape": [32, 48.5]}, "image_shape: expected 2 whole numbers"),
+        (VAE, {"precision": "float8"}, "precision: expected one of float32, bfloat16"),
+        (MDNRNN, {"latent_dim": 0}, "latent_dim: expected a whole number from 1 to 1024, got 0"),
+        (MDNRNN, {"hidden_units": 10**9}, "hidden_units: expected a whole number from 1 to 4096"),
+        (MDNRNN, {"mixtures": 101}, "mixtures: expected a whole number from 1 to 100, got 101"),
+        (MDNRNN, {"vae_digest": 7}, "vae_digest: expected a text, got 7"),
+        (LinearController, {"inputs": ["h"]}, "inputs: expected one of"),
+        (LinearController, {"latent": "mode"}, "latent: expected one of sample, mean, got 'mode'"),
+    ],
+)
+def test_settings_beyond_what_the_parameters_allow_are_refused_before_a_model_is_built(
+    tmp_path: Path, cls: type[Model], settings: dict[str, Setting], message: str
+) -> None:
+    good: dict[type[Model], dict[str, Setting]] = {
+        VAE: VAE_SETTINGS,
+        MDNRNN: {"latent_dim": 3, "hidden_units": 5, "mixtures": 2, "vae_digest": ""},
+        LinearController: {"inputs": ["z"], "latent": "mean"},
+    }
+    path = tmp_path / "model.h5"
+    save_model(path, cls.KIND, good[cls] | settings, [np.zeros((4, 3), np.float32)])
+    with pytest.raises(ModelFileError, match=rf"{path}: {message}.*; .*dvc repro"):
+        cls.load(path)
+
+
+def test_a_large_model_is_not_built_for_small_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "memory.h5"
+    weights = [weight.numpy() for weight in make_memory().weights]
+    largest = {"latent_dim": 1024, "hidden_units": 4096, "mixtures": 100, "vae_digest": ""}
+    save_model(path, "memory", largest, weights)
+    monkeypatch.setattr(MDNRNN, "__init__", lambda *_, **__: pytest.fail("5 GB of weights"))
+    with pytest.raises(
+        ModelFileError, match=r"expected shapes \[\(1027, 16384\).* got \[\(6, 20\)"
+    ):
+        MDNRNN.load(path)
+
+
+@pytest.mark.parametrize("text", ["__import__('os')", "[" * 60_000, "7", " " * 60_000])
+def test_settings_that_are_no_json_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "vae.h5"
     make_vae().save(path)
     with h5py.File(path, "a") as file:
-        file.attrs["settings"] = "__import__('os')"
-    with pytest.raises(ModelFileError, match=rf"{path}: not a whole vae file"):
+        file.attrs["settings"] = text
+    seal(path, FORMAT)
+    with pytest.raises(ModelFileError, match=rf"{path}: settings: expected a JSON object"):
+        VAE.load(path)
+
+
+@MAKERS
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_not_loaded(
+    tmp_path: Path, make: Callable[[], Model], value: float
+) -> None:
+    model, path = make(), tmp_path / "model.h5"
+    model.save(path)
+    with h5py.File(path, "a") as file:
+        first = file["weights/000"]
+        first[(0,) * first.ndim] = value
+    seal(path, FORMAT)
+    with pytest.raises(ModelFileError, match=rf"{path}: weights/000: expected finite weights"):
+        type(model).load(path)
+
+
+@MAKERS
+def test_a_flipped_byte_is_seen(tmp_path: Path, make: Callable[[], Model]) -> None:
+    model, path = make(), tmp_path / "model.h5"
+    model.save(path)
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=rf"{path}: damaged: expected contents of SHA-256"):
+        type(model).load(path)
+
+
+def test_weights_of_another_type_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "vae.h5"
+    make_vae().save(path)
+    with h5py.File(path, "a") as file:
+        del file["weights/001"]
+        file["weights/001"] = np.zeros(32)
+    seal(path, FORMAT)
+    with pytest.raises(ModelFileError, match=r"weights/001: expected a dataset of float32 of any"):
         VAE.load(path)
 
 
@@ -245,8 +353,11 @@ def test_loading_never_unpickles(
 def test_attributes_of_another_type_are_refused(tmp_path: Path, name: str) -> None:
     make_vae().save(tmp_path / "vae.h5")
     with h5py.File(tmp_path / "vae.h5", "a") as file:
-        file.attrs[name] = np.void(b"opaque")
-    with pytest.raises(ModelFileError, match=rf"{tmp_path}/vae.h5: "):
+        file.attrs[name] = 7
+    seal(tmp_path / "vae.h5", FORMAT)
+    with pytest.raises(
+        ModelFileError, match=rf"vae.h5: attribute {name}: expected a text, got int"
+    ):
         VAE.load(tmp_path / "vae.h5")
 
 
@@ -274,7 +385,7 @@ def test_a_controller_of_another_architecture_is_refused(tmp_path: Path, count: 
 def test_a_file_holds_numbers_and_json_only(tmp_path: Path) -> None:
     make_controller().save(tmp_path / "controller.h5")
     with h5py.File(tmp_path / "controller.h5") as file:
-        assert sorted(file.attrs) == ["format", "kind", "settings", "version"]
+        assert sorted(file.attrs) == ["kind", "settings"]
         assert json.loads(file.attrs["settings"]) == {"inputs": ["z", "h"], "latent": "sample"}
         assert file["weights/000"].dtype == np.float32
 

@@ -16,7 +16,8 @@ from worldmodels.determinism import make_deterministic
 from worldmodels.episodes import EpisodeFiles
 from worldmodels.errors import WorldModelsError
 from worldmodels.frame_batches import FrameBatches
-from worldmodels.model_files import ModelFileError
+from worldmodels.hdf5_files import seal
+from worldmodels.model_files import FORMAT, ModelFileError
 from worldmodels.params import ParameterError
 from worldmodels.vae import VAE, Precision, VAEParams, kl_divergence
 from worldmodels.vae_training import VAEEpoch, fit_vae
@@ -206,6 +207,7 @@ def test_another_precision_in_a_file_is_refused(tiny_vae: VAE, tmp_path: Path) -
     tiny_vae.save(path)
     with h5py.File(path, "a") as file:
         file.attrs["settings"] = file.attrs["settings"].replace("float32", "float8")
+    seal(path, FORMAT)
     with pytest.raises(ModelFileError, match=r"precision: expected one of float32, bfloat16, got "):
         VAE.load(path)
 

@@ -40,7 +40,7 @@ class AgentPolicy:
         batch_size: slots.
 
     Raises:
-        WorldModelsError: V and M disagree on the size of z.
+        WorldModelsError: V and M disagree on the size of z, or are known not to belong together.
     """
 
     def __init__(
@@ -56,6 +56,11 @@ class AgentPolicy:
             raise WorldModelsError(
                 f"memory: expected latents of {vae.latent_dim} numbers, as the VAE makes them, got "
                 f"a memory for {memory.latent_dim}; run `dvc repro train_memory`"
+            )
+        if vae.digest and memory.vae_digest not in ("", vae.digest):
+            raise WorldModelsError(
+                "memory.h5: expected a memory fitted to the latents of vae.h5, got one fitted to "
+                "another VAE's; run `dvc repro`"
             )
         self._vae, self._memory = vae, memory
         self._inputs, self._samples = inputs, latent == "sample"

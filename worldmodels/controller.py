@@ -7,10 +7,11 @@ moved from [-1, 1] to [0, 1], brake is clipped to it, as in Ha & Schmidhuber's c
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from worldmodels.params import require
 
 Input = Literal["z", "h"]
 Latent = Literal["sample", "mean"]
+INPUTS = (("z",), ("z", "h"))
 ACTIONS = 3
 
 
@@ -48,15 +50,22 @@ class LinearController:
         """The controller that `save` wrote.
 
         Raises:
-            ModelFileError: no such file, or another kind of file.
+            ModelFileError: no such file, another kind of file, or weights of another architecture.
         """
         stored = load_model(path, cls.KIND)
-        if len(stored.weights) != 1 or stored.weights[0].shape[1:] != (ACTIONS,):
+        inputs = stored.texts("inputs")
+        if inputs not in INPUTS:
+            raise ModelFileError(
+                f"{path}: inputs: expected one of {INPUTS}, got {reprlib.repr(inputs)}; {MAKE_ANEW}"
+            )
+        latent = stored.one_of("latent", get_args(Latent))
+        shapes = [weight.shape for weight in stored.weights]
+        if len(shapes) != 1 or shapes[0][1:] != (ACTIONS,):
             raise ModelFileError(
                 f"{path}: weights of another architecture: expected one matrix of {ACTIONS} "
-                f"columns, got shapes {[weight.shape for weight in stored.weights]}; {MAKE_ANEW}"
+                f"columns, got shapes {reprlib.repr(shapes)}; {MAKE_ANEW}"
             )
-        return cls(stored.weights[0], stored.texts("inputs"), stored.text("latent"))
+        return cls(stored.weights[0], inputs, latent)
 
 
 def controller_shape(
@@ -69,4 +78,4 @@ def controller_shape(
 
 def require_inputs(inputs: tuple[str, ...]) -> None:
     """Raises ParameterError unless the inputs are z, or z and h."""
-    require("inputs", inputs, inputs in (("z",), ("z", "h")), "[z] or [z, h]")
+    require("inputs", inputs, inputs in INPUTS, "[z] or [z, h]")

@@ -3,8 +3,8 @@
 A shard holds the rows of its episodes one after the other, and an index of where each starts and
 how long it is. Row t is the frame seen, the action chosen on seeing it, and the reward that
 followed; the flags say whether that step ended the episode. The same episodes always give the same
-bytes. Read `EpisodeWriter` for the layout, `EpisodeFiles` to find rows, `read_episodes` for whole
-drives.
+bytes; `hdf5_files` says what makes them safe to open. Read `EpisodeWriter` for the layout,
+`EpisodeFiles` to find rows, `read_episodes` for whole drives.
 """
 
 from __future__ import annotations
@@ -22,23 +22,31 @@ from numpy.typing import NDArray
 
 from worldmodels.errors import WorldModelsError
 from worldmodels.files import written_whole
+from worldmodels.frames import LARGEST_SIDE, SMALLEST_SIDE
+from worldmodels.hdf5_files import Format, open_sealed, require_dataset, sealed_file, vet
 
 if TYPE_CHECKING:
     from worldmodels.rollout import Outcome
 
-FORMAT = "worldmodels-episodes"
-VERSION = 1
-DATASETS = (
-    *("episode_starts", "episode_lengths", "episode_seeds", "episode_reasons"),
-    *("frames", "actions", "rewards", "terminated", "truncated", "privileged"),
-)
 SHARDS = "shard-*.h5"
 EPISODES_A_SHARD = 16
 ROWS_A_CHUNK = 32  # of frames: what training reads at once
+ROWS_A_SHARD_AT_MOST = EPISODES_A_SHARD * 1000  # steps of a CarRacing episode
+PRIVILEGED_AT_MOST = 64  # columns
 
 
 class EpisodeFileError(WorldModelsError):
     """An episode file that is missing, is something else, or is damaged."""
+
+
+FORMAT = Format(
+    "worldmodels-episodes",
+    2,
+    EpisodeFileError,
+    made_by="dvc repro sample",
+    remedy="remove its folder and run `dvc repro sample`",
+    bytes_at_most=1 << 29,  # 16,000 frames of 96 x 96 are 442 MB
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,8 @@ class EpisodeWriter:
         going_on: add to the shards that the folder holds, all of them full.
 
     Raises:
-        EpisodeFileError: the folder holds episodes already, and this is not going on.
+        EpisodeFileError: the folder holds episodes already and this is not going on, or an
+            episode holds what is no number.
     """
 
     def __init__(
@@ -91,8 +100,6 @@ class EpisodeWriter:
         if not going_on:
             refuse_episodes(folder)
         self._attributes = {
-            "format": FORMAT,
-            "version": VERSION,
             "environment": environment,
             "policy": policy,
             "seed": seed,
@@ -127,7 +134,15 @@ class EpisodeWriter:
             flags = terminated if outcome.reason == "off_field" else truncated
             flags[end - 1] = True
         path = self._folder / f"shard-{self._shards:05d}.h5"
-        with written_whole(path) as temporary, h5py.File(temporary, "w") as file:
+        for outcome, recording in zip(outcomes, recordings, strict=True):
+            for name in ("actions", "rewards", "privileged"):
+                if not np.isfinite(getattr(recording, name)).all():
+                    raise EpisodeFileError(
+                        f"{path}: not saved: {name} of the episode on track "
+                        f"{outcome.episode.track_seed}: expected finite numbers, "
+                        "got NaN or infinity"
+                    )
+        with sealed_file(path, FORMAT) as file:
             for name, value in self._attributes.items():
                 file.attrs[name] = value
             file["episode_starts"] = ends - lengths
@@ -165,7 +180,8 @@ def keep_whole_shards(folder: str | Path) -> int:
     shards = sorted(Path(folder).glob(SHARDS))
     for number, shard in enumerate(shards):
         try:
-            episodes += sum(1 for _ in read_episodes(shard))
+            with open_shard(shard) as file:
+                episodes += len(file["episode_lengths"])
         except EpisodeFileError:
             for other in shards[number:]:
                 other.unlink()
@@ -197,7 +213,8 @@ class EpisodeFiles:
     """The index of a folder of shards; holds no frames.
 
     Raises:
-        EpisodeFileError: no shards, a damaged or foreign file, or shards that differ in shape.
+        EpisodeFileError: no shards, a damaged, foreign or unsafe file, or shards that differ in
+            shape.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -210,6 +227,7 @@ class EpisodeFiles:
             )
         self.episodes: list[EpisodeRows] = []
         shapes: dict[tuple[int, int], Path] = {}
+        vet(shards, FORMAT)
         for shard in shards:
             with open_shard(shard) as file:
                 starts, lengths = file["episode_starts"][:], file["episode_lengths"][:]
@@ -258,32 +276,78 @@ def open_shard(path: Path) -> h5py.File:
     """An episode file, opened to read.
 
     Raises:
-        EpisodeFileError: it is not an episode file of this version, or is damaged.
+        EpisodeFileError: it is not an episode file of this version, or is damaged or unsafe.
     """
+    file = open_sealed(path, FORMAT)
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise EpisodeFileError(
-            f"{path}: not a whole HDF5 file ({error}); remove {path.parent} "
-            "and run `dvc repro sample`"
-        ) from error
-    found = [file.attrs.get("format"), file.attrs.get("version")]
-    missing = [name for name in DATASETS if name not in file]
-    if found != [FORMAT, VERSION] or missing:
+        _require_layout(file)
+    except EpisodeFileError:
         file.close()
-        raise EpisodeFileError(
-            f"{path}: expected format {FORMAT}, version {VERSION}, with all datasets, got "
-            f"{found[0]}, {found[1]}, without {missing}; remove {path.parent} "
-            "and run `dvc repro sample`"
-        )
+        raise
     return file
+
+
+def _require_layout(file: h5py.File) -> None:
+    frames = require_dataset(file, "frames", np.uint8, (None, None, None, 3), FORMAT)
+    rows, height, width, _ = frames.shape
+    if rows > ROWS_A_SHARD_AT_MOST:
+        raise EpisodeFileError(
+            f"{file.filename}: frames: expected at most {ROWS_A_SHARD_AT_MOST}, got {rows}; "
+            f"{FORMAT.remedy}"
+        )
+    if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in (height, width)):
+        raise EpisodeFileError(
+            f"{file.filename}: frames: expected sides from {SMALLEST_SIDE} to {LARGEST_SIDE} "
+            f"pixels, got {height} x {width}; {FORMAT.remedy}"
+        )
+    require_dataset(file, "actions", np.float32, (rows, 3), FORMAT)
+    require_dataset(file, "rewards", np.float32, (rows,), FORMAT)
+    require_dataset(file, "terminated", np.bool_, (rows,), FORMAT)
+    require_dataset(file, "truncated", np.bool_, (rows,), FORMAT)
+    columns = require_dataset(file, "privileged", np.float32, (rows, None), FORMAT).shape[1]
+    if columns > PRIVILEGED_AT_MOST:
+        raise EpisodeFileError(
+            f"{file.filename}: privileged: expected at most {PRIVILEGED_AT_MOST} columns, "
+            f"got {columns}; {FORMAT.remedy}"
+        )
+    _, lengths = episode_index(file, rows, FORMAT)
+    require_dataset(file, "episode_seeds", np.int64, lengths.shape, FORMAT)
+
+
+def episode_index(
+    file: h5py.File, rows: int, kind: Format
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each episode of a file of so many rows starts, and how long it is.
+
+    Raises:
+        the format's error: the episodes are not one behind the other from the first row to the
+            last, or one of them is empty.
+    """
+    starts = require_dataset(file, "episode_starts", np.int64, (None,), kind)
+    if len(starts) > rows:
+        raise kind.error(
+            f"{file.filename}: episode_starts: expected at most {rows}, one for each row, "
+            f"got {len(starts)}; {kind.remedy}"
+        )
+    lengths = require_dataset(file, "episode_lengths", np.int64, starts.shape, kind)[:]
+    if (
+        not ((lengths >= 1) & (lengths <= rows)).all()
+        or lengths.sum() != rows
+        or not np.array_equal(starts, np.cumsum(lengths) - lengths)
+    ):
+        raise kind.error(
+            f"{file.filename}: episode_starts, episode_lengths: expected episodes of 1 step or "
+            f"more, one behind the other in all {rows} rows, got something else; {kind.remedy}"
+        )
+    return starts[:], lengths
 
 
 def read_episodes(path: str | Path) -> Iterator[EpisodeData]:
     """All episodes of a folder of shards, or of one shard, one at a time.
 
     Raises:
-        EpisodeFileError: no shards, or a damaged or foreign file.
+        EpisodeFileError: no shards, a damaged, foreign or unsafe file, or one that holds what are
+            no numbers.
     """
     path = Path(path)
     shards = [path] if path.is_file() else sorted({e.shard for e in EpisodeFiles(path).episodes})
@@ -297,12 +361,19 @@ def read_episodes(path: str | Path) -> Iterator[EpisodeData]:
             )
             for seed, start, length in index:
                 rows = slice(int(start), int(start + length))
+                numbers = {name: file[name][rows] for name in ("actions", "rewards", "privileged")}
+                for name, values in numbers.items():
+                    if not np.isfinite(values).all():
+                        raise EpisodeFileError(
+                            f"{shard}: {name}: expected finite numbers, got NaN or infinity in "
+                            f"the episode on track {seed}; {FORMAT.remedy}"
+                        )
                 yield EpisodeData(
                     int(seed),
                     file["frames"][rows],
-                    file["actions"][rows],
-                    file["rewards"][rows],
+                    numbers["actions"],
+                    numbers["rewards"],
                     file["terminated"][rows],
                     file["truncated"][rows],
-                    file["privileged"][rows],
+                    numbers["privileged"],
                 )

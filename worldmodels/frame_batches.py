@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from worldmodels.episodes import ROWS_A_CHUNK, EpisodeFiles, EpisodeRows, open_shard
+from worldmodels.episodes import FORMAT, ROWS_A_CHUNK, EpisodeFiles, EpisodeRows
 from worldmodels.errors import WorldModelsError
+from worldmodels.hdf5_files import open_sealed
 
 BLOCKS_A_BUFFER = 128
 
@@ -80,6 +81,6 @@ class FrameBatches:
 
 
 def _read(block: EpisodeRows) -> NDArray[np.uint8]:
-    with open_shard(block.shard) as file:
+    with open_sealed(block.shard, FORMAT) as file:  # `EpisodeFiles` has seen the layout
         frames: NDArray[np.uint8] = file["frames"][block.start : block.start + block.length]
     return frames

@@ -1,7 +1,7 @@
 """The latents file: every frame of every episode as mean and log variance, with the actions beside.
 
-Written by the stage `encode`, read by `train_memory`. Read `LatentSequences` first: the sequences
-that the memory learns from.
+Written by the stage `encode`, read by `train_memory`; `hdf5_files` says what makes it safe to open.
+Read `LatentSequences` first: the sequences that the memory learns from.
 """
 
 from __future__ import annotations
@@ -12,20 +12,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodels.episodes import episode_index
 from worldmodels.errors import WorldModelsError
-from worldmodels.files import written_whole
+from worldmodels.hdf5_files import (
+    Format,
+    open_sealed,
+    require_dataset,
+    require_text,
+    sealed_file,
+)
+from worldmodels.model_files import LATENT_DIM_AT_MOST
 
-FORMAT = "worldmodels-latents"
-VERSION = 1
 ROWS_A_CHUNK = 256
+ROWS_AT_ONCE = 4096  # read to see whether they are finite
 
 
 class LatentFileError(WorldModelsError):
     """A latents file that is missing, is something else, or is damaged."""
+
+
+FORMAT = Format(
+    "worldmodels-latents",
+    2,
+    LatentFileError,
+    made_by="dvc repro encode",
+    remedy="remove it and run `dvc repro encode`",
+    bytes_at_most=1 << 37,  # 10,000 episodes of 1,000 steps with the longest latents are 82 GB
+)
 
 
 class LatentWriter:
@@ -36,19 +52,21 @@ class LatentWriter:
         rows: frames in all episodes.
         latent_dim: numbers a mean has.
         vae_digest: which VAE encoded, `model_files.file_digest` of its file.
+
+    Raises:
+        LatentFileError: fewer rows were written, or some that are no numbers.
     """
 
     def __init__(self, path: str | Path, rows: int, latent_dim: int, *, vae_digest: str) -> None:
+        self._path, self._rows = path, rows
         self._open = ExitStack()
-        temporary = self._open.enter_context(written_whole(path))
-        self._file = self._open.enter_context(h5py.File(temporary, "w"))
-        self._file.attrs["format"] = FORMAT
-        self._file.attrs["version"] = VERSION
+        self._file = self._open.enter_context(sealed_file(path, FORMAT))
         self._file.attrs["vae_digest"] = vae_digest
         chunk = min(ROWS_A_CHUNK, rows)
         for name, width in (("mean", latent_dim), ("log_var", latent_dim), ("action", 3)):
             self._file.create_dataset(name, (rows, width), np.float32, chunks=(chunk, width))
         self._lengths: list[int] = []
+        self._open.push(self._write_index)  # before the file is closed
 
     def __enter__(self) -> LatentWriter:
         return self
@@ -59,11 +77,18 @@ class LatentWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            lengths = np.array(self._lengths, np.int64)
-            self._file["episode_starts"] = np.cumsum(lengths) - lengths
-            self._file["episode_lengths"] = lengths
         self._open.__exit__(kind, error, trace)
+
+    def _write_index(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            return
+        lengths = np.array(self._lengths, np.int64)
+        if lengths.sum() != self._rows:
+            raise LatentFileError(
+                f"{self._path}: not saved: expected {self._rows} rows, got {lengths.sum()}"
+            )
+        self._file["episode_starts"] = np.cumsum(lengths) - lengths
+        self._file["episode_lengths"] = lengths
 
     def write(
         self,
@@ -74,9 +99,12 @@ class LatentWriter:
         """Add one episode: (steps, latent_dim) twice and (steps, 3)."""
         start = sum(self._lengths)
         rows = slice(start, start + len(mean))
-        self._file["mean"][rows] = mean
-        self._file["log_var"][rows] = log_var
-        self._file["action"][rows] = action
+        for name, values in (("mean", mean), ("log_var", log_var), ("action", action)):
+            if not np.isfinite(values).all():
+                raise LatentFileError(
+                    f"{self._path}: not saved: {name} of episode {len(self._lengths)} is not finite"
+                )
+            self._file[name][rows] = values
         self._lengths.append(len(mean))
 
 
@@ -103,29 +131,29 @@ class LatentSequences:
         length: steps a window.
 
     Raises:
-        LatentFileError: no such file, or another kind of file.
+        LatentFileError: no such file, another kind of file, or one that is damaged, unsafe to
+            open, or holds what are no numbers.
     """
 
     def __init__(self, path: str | Path, *, length: int) -> None:
-        path = Path(path)
-        if not path.exists():
+        self._file = open_sealed(path, FORMAT)
+        self.vae_digest = require_text(self._file, "vae_digest", FORMAT)
+        mean = require_dataset(self._file, "mean", np.float32, (None, None), FORMAT)
+        rows, self.latent_dim = mean.shape
+        if not 1 <= self.latent_dim <= LATENT_DIM_AT_MOST:
             raise LatentFileError(
-                f"{path}: no such file; `dvc repro encode` makes it, "
-                "`dvc checkout` brings back a cached one"
+                f"{path}: mean: expected 1 to {LATENT_DIM_AT_MOST} columns, got {self.latent_dim}; "
+                f"{FORMAT.remedy}"
             )
-        try:
-            self._file = h5py.File(path, "r")
-            found = [self._file.attrs.get("format"), self._file.attrs.get("version")]
-            if found != [FORMAT, VERSION]:
-                raise LatentFileError(f"{path}: expected {[FORMAT, VERSION]}, got {found}")
-            self.vae_digest = str(self._file.attrs["vae_digest"])
-            self._starts = self._file["episode_starts"][:]
-            self._lengths = self._file["episode_lengths"][:]
-            self.latent_dim = int(self._file["mean"].shape[1])
-        except (OSError, KeyError) as error:
-            raise LatentFileError(
-                f"{path}: not a whole latents file ({error}); run `dvc repro encode`"
-            ) from error
+        for name, width in (("mean", self.latent_dim), ("log_var", self.latent_dim), ("action", 3)):
+            values = require_dataset(self._file, name, np.float32, (rows, width), FORMAT)
+            for start in range(0, rows, ROWS_AT_ONCE):
+                if not np.isfinite(values[start : start + ROWS_AT_ONCE]).all():
+                    raise LatentFileError(
+                        f"{path}: {name}: expected finite numbers, got NaN or infinity in the rows "
+                        f"from {start} on; {FORMAT.remedy}"
+                    )
+        self._starts, self._lengths = episode_index(self._file, rows, FORMAT)
         self._length = length
 
     @property

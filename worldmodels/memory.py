@@ -18,11 +18,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from worldmodels.model_files import load_model, save_model
+from worldmodels.model_files import LATENT_DIM_AT_MOST, load_model, save_model
 from worldmodels.params import require
 from worldmodels.row_product import row_product
 
 ACTIONS = 3
+HIDDEN_UNITS_AT_MOST = 4096
+MIXTURES_AT_MOST = 100
 
 Tensor: TypeAlias = tf.Tensor
 
@@ -79,13 +81,22 @@ class MDNRNN:
     Args:
         latent_dim, hidden_units, mixtures: sizes.
         rng: where the first weights come from.
+        vae_digest: which VAE's latents it is fitted to, `model_files.file_digest` of its file;
+            empty if that is not known, as in a memory that nobody trained.
     """
 
     KIND = "memory"
 
     def __init__(
-        self, latent_dim: int, hidden_units: int, mixtures: int, *, rng: np.random.Generator
+        self,
+        latent_dim: int,
+        hidden_units: int,
+        mixtures: int,
+        *,
+        rng: np.random.Generator,
+        vae_digest: str = "",
     ) -> None:
+        self.vae_digest = vae_digest
         self.latent_dim, self.hidden_units, self.mixtures = latent_dim, hidden_units, mixtures
 
         def seed() -> int:
@@ -169,6 +180,7 @@ class MDNRNN:
                 "latent_dim": self.latent_dim,
                 "hidden_units": self.hidden_units,
                 "mixtures": self.mixtures,
+                "vae_digest": self.vae_digest,
             },
             [weight.numpy() for weight in self.weights],
         )
@@ -181,7 +193,20 @@ class MDNRNN:
             ModelFileError: no such file, another kind of file, or weights of another architecture.
         """
         stored = load_model(path, cls.KIND)
-        sizes = [stored.whole_number(name) for name in ("latent_dim", "hidden_units", "mixtures")]
-        model = cls(*sizes, rng=np.random.default_rng(0))
+        latent_dim = stored.whole_number("latent_dim", 1, LATENT_DIM_AT_MOST)
+        hidden_units = stored.whole_number("hidden_units", 1, HIDDEN_UNITS_AT_MOST)
+        mixtures = stored.whole_number("mixtures", 1, MIXTURES_AT_MOST)
+        vae_digest = stored.text("vae_digest")
+        # Before the model is built: the settings may be those of one that fills the memory.
+        stored.require_shapes(_weight_shapes(latent_dim, hidden_units, mixtures))
+        rng = np.random.default_rng(0)
+        model = cls(latent_dim, hidden_units, mixtures, rng=rng, vae_digest=vae_digest)
         stored.assign_to(model.weights)
         return model
+
+
+def _weight_shapes(latent_dim: int, hidden_units: int, mixtures: int) -> list[tuple[int, ...]]:
+    """Shapes of `MDNRNN.weights`."""
+    gates, outputs = 4 * hidden_units, 3 * mixtures * latent_dim
+    lstm = [(latent_dim + ACTIONS, gates), (hidden_units, gates), (gates,)]
+    return [*lstm, (hidden_units, outputs), (outputs,)]

@@ -11,17 +11,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import h5py
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from worldmodels.checkpoints import Checkpoint
 from worldmodels.errors import WorldModelsError
-from worldmodels.files import written_whole
+from worldmodels.hdf5_files import Format, open_sealed, sealed_file
 
 FILE = "training.h5"
-FORMAT, VERSION = "worldmodels-training", 1
+
+
+class TrainingCheckpointError(WorldModelsError):
+    """A training's state that is damaged, or is another's."""
+
+
+FORMAT = Format(
+    "worldmodels-training",
+    version=1,
+    error=TrainingCheckpointError,
+    made_by="dvc repro",
+    remedy="remove it and run `dvc repro`",
+    bytes_at_most=4 << 30,  # a model's weights three times: Adam keeps two numbers for each
+)
 
 
 @dataclass
@@ -75,7 +87,7 @@ class TrainingCheckpoint:
             return Position()
         try:
             position, values = self._read()
-        except WorldModelsError as error:
+        except TrainingCheckpointError as error:
             self._checkpoint.lost(error)
             return Position()
         for variable, value in zip(self._variables, values, strict=True):
@@ -89,7 +101,7 @@ class TrainingCheckpoint:
             return
         described = np.frombuffer(json.dumps(asdict(position)).encode(), np.uint8)
         path = self._checkpoint.folder / FILE
-        with written_whole(path) as temporary, h5py.File(temporary, "w") as file:
+        with sealed_file(path, FORMAT) as file:
             file["position"] = described
             for index, variable in enumerate(self._variables):
                 file[f"variables/{index:04d}"] = variable.numpy()
@@ -104,14 +116,14 @@ class TrainingCheckpoint:
         assert self._checkpoint is not None
         path = self._checkpoint.folder / FILE
         try:
-            with h5py.File(path, "r") as file:
+            with open_sealed(path, FORMAT) as file:
                 described = json.loads(file["position"][:].tobytes())
                 group = file["variables"]
                 values = [np.asarray(group[name]) for name in sorted(group)]
         except (OSError, KeyError, ValueError) as error:
-            raise WorldModelsError(f"{path}: {error}") from error
+            raise TrainingCheckpointError(f"{path}: {error}") from error
         expected = [tuple(variable.shape) for variable in self._variables]
         if [value.shape for value in values] != expected:
-            raise WorldModelsError(f"{path}: expected variables of {expected}")
+            raise TrainingCheckpointError(f"{path}: expected variables of {expected}")
         means = Means(**described.pop("means"))
         return Position(means=means, **described), values

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from worldmodels.errors import WorldModelsError
 from worldmodels.frames import LARGEST_SIDE, SMALLEST_SIDE
-from worldmodels.model_files import load_model, save_model
+from worldmodels.model_files import LATENT_DIM_AT_MOST, file_digest, load_model, save_model
 from worldmodels.params import require
 from worldmodels.row_product import row_product
 
@@ -86,6 +86,7 @@ class VAE:
     """
 
     KIND = "vae"
+    digest: str  # `model_files.file_digest` of the file it was loaded from, empty if it was not
 
     def __init__(
         self,
@@ -103,6 +104,7 @@ class VAE:
             )
         self.latent_dim = int(latent_dim)
         self.precision = precision
+        self.digest = ""
         self.encoder, self.decoder = _build(
             self.image_shape, self.latent_dim, KERAS_POLICIES[precision], rng
         )
@@ -233,14 +235,15 @@ class VAE:
             ModelFileError: no such file, another kind of file, or weights of another architecture.
         """
         stored = load_model(path, cls.KIND)
-        height, width = stored.whole_numbers("image_shape", 2)
+        height, width = stored.whole_numbers("image_shape", 2, SMALLEST_SIDE, LARGEST_SIDE)
         model = cls(
             (height, width),
-            stored.whole_number("latent_dim"),
+            stored.whole_number("latent_dim", 1, LATENT_DIM_AT_MOST),
             precision=cast(Precision, stored.one_of("precision", get_args(Precision))),
             rng=np.random.default_rng(0),
         )
         stored.assign_to(model.weights)
+        model.digest = file_digest(path)
         return model
 
 
