@@ -66,10 +66,10 @@ class AllParams:
     def __post_init__(self) -> None:
         check_disjoint(
             {
-                "sampling": self.sampling.seeds,
-                "controller training": self.controller.training_seeds,
-                "controller validation": self.controller.validation_seeds,
-                "evaluation": self.evaluation.seeds,
+                "sampling.first_seed": self.sampling.seeds,
+                "controller.first_seed": self.controller.training_seeds,
+                "controller.validation_first_seed": self.controller.validation_seeds,
+                "evaluation.first_seed": self.evaluation.seeds,
             }
         )
         self._check_frames()

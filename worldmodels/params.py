@@ -124,16 +124,17 @@ def require_together(what: str, numbers: int, at_most: int, made_of: Mapping[str
 
 
 def check_disjoint(ranges: dict[str, range]) -> None:
-    """Refuse track seeds that serve two purposes; `ranges` maps each purpose to its seeds (step 1).
+    """Refuse track seeds that serve two purposes; `ranges` maps dotted keys to seeds (step 1).
 
     Raises:
         ParameterError: names the first two ranges that share a seed.
     """
-    for (name, seeds), (other_name, other_seeds) in combinations(ranges.items(), 2):
+    for (key, seeds), (other_key, other_seeds) in combinations(ranges.items(), 2):
         if max(seeds.start, other_seeds.start) < min(seeds.stop, other_seeds.stop):
             raise ParameterError(
-                f"{name} seeds {_span(seeds)} overlap {other_name} seeds {_span(other_seeds)}: "
-                "expected tracks that only one of the two uses, move one first seed"
+                f"expected tracks that nothing else uses, got seeds {_span(seeds)}, which overlap "
+                f"seeds {_span(other_seeds)} of {other_key}: move one of the two",
+                key=key,
             )
 
 
@@ -437,9 +438,10 @@ def _shown(value: object) -> str:
 
 
 def _name(key: object) -> str:
-    """A key that may be anything, on one line."""
+    """A key that may be anything, on one line and not to be overlooked."""
     text = str(key)
-    return _cut(text if text.isprintable() else repr(text))
+    plain = text.isprintable() and text == text.strip() != ""
+    return _cut(text if plain else repr(text))
 
 
 def _listed(names: Iterable[object]) -> str:
