@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +22,8 @@ from worldmodels.params import (
     read_params,
     require,
     require_only_groups,
+    require_seeds,
+    require_together,
 )
 
 
@@ -91,6 +95,16 @@ def test_a_group_becomes_its_dataclass(tmp_path: Path) -> None:
         ("latent_dim", "1e3", 1000),
         ("latent_dim", "'1e3'", 1000),
         ("latent_dim", "8.0", 8),
+        ("latent_dim", "1_000", 1000),
+        ("latent_dim", "'1_000'", 1000),
+        ("latent_dim", "0x20", 32),
+        ("latent_dim", "'0x20'", 32),
+        ("latent_dim", "0o40", 32),
+        ("latent_dim", "'0o40'", 32),
+        ("latent_dim", "032", 32),
+        ("latent_dim", "'032'", 32),
+        ("latent_dim", "' 32 '", 32),
+        ("latent_dim", "+32", 32),
         ("learning_rate", "1", 1.0),
         ("learning_rate", "'1e-4'", 1e-4),
         ("learning_rate", "'1e-05'", 1e-5),
@@ -108,6 +122,8 @@ def test_a_group_becomes_its_dataclass(tmp_path: Path) -> None:
         ("loss", "'mean'", "mean"),
         ("clip", "'null'", None),
         ("clip", "", None),
+        ("clip", "~", None),
+        ("clip", "Null", None),
         ("clip", "'0.5'", 0.5),
         ("clip", "2", 2.0),
     ],
@@ -127,6 +143,12 @@ def test_values_are_read_as_a_person_means_them(
         ("latent_dim", "true", "expected a whole number, got True (bool)"),
         ("latent_dim", "", "expected a whole number, got null"),
         ("latent_dim", ".inf", "expected a whole number, got inf (float)"),
+        (
+            "latent_dim",
+            "2026-01-02",
+            "expected a whole number, got datetime.date(2026, 1, 2) (date)",
+        ),
+        ("latent_dim", "1:30", "expected a whole number, got '1:30' (str)"),
         ("latent_dim", "[32]", "expected a whole number, got [32] (list)"),
         ("latent_dim", "0", "expected a whole number from 1 to 1024, got 0 (int)"),
         ("latent_dim", "'2e3'", "expected a whole number from 1 to 1024, got 2000 (int)"),
@@ -219,6 +241,109 @@ def test_a_binary_file_gets_one_line(tmp_path: Path) -> None:
         read_params(tmp_path / "params.yaml")
 
 
+DOUBLED = "".join(f"  - &a{n + 1} [*a{n}, *a{n}]\n" for n in range(40))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("vae: !!python/object/apply:os.system ['touch ran']\n", "the tag .*os.system"),
+        ("vae: !!python/name:os.system\n", "the tag"),
+        ("vae: !!bool perhaps\n", "the tag"),
+        ("vae: ! 5\n", "the tag"),
+        (f"vae:\n  - &a0 [lol]\n{DOUBLED}", r"the alias \*a0"),
+        ("vae: &a [*a]\n", r"the alias \*a"),
+        ("vae: &a {<<: *a}\n", r"the alias \*a"),
+        ("vae: *nowhere\n", r"the alias \*nowhere"),
+        ("[" * 1_000_000, "nested more than 20 deep on line 1"),
+        ("{a: " * 200_000, "nested more than 20 deep"),
+        ("? " * 500_000, "nested more than 20 deep"),
+        ("- " * 500_000, "nested more than 20 deep"),
+        (f"vae: [{'1,' * 500_000}]", "more than 20000 values"),
+        (f"vae: {'x' * 4000}", "a text of more than 3000 characters"),
+        (f"vae: {'9' * 4000}", "a text of more than 3000 characters"),
+        (f"{'x' * 4000}: 3", "expected YAML"),
+        (f"# {'x' * 2_000_000}", "expected at most 1048576 bytes, got more"),
+        ("vae: {a: 2026-13-45}", "a value that cannot be read"),
+        ("vae: {a: \0}", "expected YAML, got .*special characters"),
+        ("vae: {a: \x07}", "expected YAML, got .*special characters"),
+        ("%YAML 3.0\n---\nvae: {a: 1}", "expected YAML, got .*version"),
+        ("vae: {[a, b]: 1, {c: 2}: 3}", "expected YAML"),
+        (f"vae: {{a: 1, a: '{'x' * 2000}'}}", "duplicate key"),
+    ],
+)
+def test_a_strangers_file_neither_runs_nor_lasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    started = time.monotonic()
+    with pytest.raises(WorldModelsError, match=message) as caught:
+        read_params(path)
+    assert time.monotonic() - started < 10  # on a busy machine; without limits it takes hours
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+    assert [file.name for file in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_a_file_without_an_end_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "zeros.yaml").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for name in ("zeros.yaml", "pipe.yaml"):
+        with pytest.raises(WorldModelsError, match="expected a readable text file, got something"):
+            read_params(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 3000, "!!python/name:os.system", "[&a [z], *a]", "2026-13-45", "[" + "9" * 2900 + "]"],
+)
+def test_a_list_in_quotes_is_as_safe_as_the_file(tmp_path: Path, text: str) -> None:
+    message = refusal(tmp_path, frame_size=f"'{text}'")
+    assert message.startswith("vae.frame_size: expected a list [a whole number, a whole number]")
+
+
+def test_long_values_are_cut_in_messages(tmp_path: Path) -> None:
+    for text in ("x" * 2000, "9" * 2000, f"[{'1, ' * 5000}]", "0x" + "f" * 2900):
+        message = refusal(tmp_path, latent_dim=text)
+        assert "..." in message
+        assert len(message) < 400
+    message = refusal(tmp_path, **{"x" * 100: "1"})
+    assert message.startswith(f"vae.{'x' * 80}...: unknown key, expected latent_dim")
+    message = refusal(tmp_path, **{'"a\\nb"': "1"})
+    assert message.startswith(r"vae.'a\nb': unknown key")
+
+
+def test_many_groups_are_not_all_listed(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("\n".join(f"group{number}: {{}}" for number in range(1000)))
+    with pytest.raises(ParameterError, match=r"got only group0, group1, .*\.\.\.;") as caught:
+        load_group("vae", VisionParams, path)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 1), (2**31 - 1, 1), (2**31 - 100, 100)])
+def test_seeds_below_the_end_are_taken(first: int, count: int) -> None:
+    require_seeds("first_seed", first, count)
+
+
+@pytest.mark.parametrize(("first", "count"), [(-1, 1), (2**31, 1), (2**31 - 99, 100)])
+def test_seeds_beyond_the_end_are_refused(first: int, count: int) -> None:
+    with pytest.raises(ParameterError, match=f"first_seed: expected 0 to .*, got {first}"):
+        require_seeds("first_seed", first, count)
+
+
+def test_values_too_much_together_are_named() -> None:
+    require_together("pixels", 100, 100, {"vae.batch_size": 10, "env.size": 10})
+    with pytest.raises(ParameterError) as caught:
+        require_together("pixels", 110, 100, {"vae.batch_size": 11, "env.size": 10})
+    assert str(caught.value).startswith(
+        "vae.batch_size: expected at most 100 pixels, got 110 from vae.batch_size 11, env.size 10: "
+        "change one; "
+    )
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2**31 - 1])
 def test_a_seed_is_a_seed(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "params.yaml"
@@ -253,12 +378,15 @@ def test_overlapping_track_seeds_are_refused() -> None:
                 "evaluation": range(1199, 1299),
             }
         )
-    assert "sampling seeds 1000-1199 overlap evaluation seeds 1199-1298:" in str(caught.value)
+    assert str(caught.value).startswith(
+        "sampling: expected tracks that nothing else uses, got seeds 1000-1199, which overlap "
+        "seeds 1199-1298 of evaluation: move one of the two; "
+    )
     assert str(caught.value).count(HOW_TO_TAKE_BACK) == 1
 
 
 def test_a_range_inside_another_overlaps() -> None:
-    with pytest.raises(ParameterError, match="a seeds 0-99 overlap b seeds 50:"):
+    with pytest.raises(ParameterError, match=r"a: .* got seeds 0-99, which overlap seeds 50 of b:"):
         check_disjoint({"a": range(100), "b": range(50, 51)})
 
 

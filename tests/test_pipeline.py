@@ -48,7 +48,8 @@ def test_a_refused_value_costs_nothing(project: Project) -> None:
     project.run("git", "restore", "params.yaml")
     overlap = "evaluation.first_seed=1000005"
     output = project.run("dvc", "exp", "run", "-S", overlap, fails=True)
-    assert "sampling seeds 1000000-1000005 overlap evaluation seeds 1000005-1000006" in output
+    assert "sampling.first_seed: expected tracks that nothing else uses" in output
+    assert "1000000-1000005, which overlap seeds 1000005-1000006 of evaluation.first_seed" in output
     project.run("git", "restore", "params.yaml", "dvc.lock", "metrics")
     project.run("dvc", "checkout")
 

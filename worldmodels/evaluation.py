@@ -12,11 +12,13 @@ import numpy as np
 from worldmodels.checkpoints import Checkpoint
 from worldmodels.errors import WorldModelsError
 from worldmodels.files import written_whole
-from worldmodels.params import require
+from worldmodels.params import require, require_seeds
 from worldmodels.rollout import STEPS_AT_MOST, Episode, Outcome
 
 COLUMNS = ["episode", "seed", "return", "steps", "tiles", "end"]  # of metrics/episodes.csv
 SOLVED = 900.0  # the mean over 100 episodes that gym asks for
+EPISODES_AT_MOST = 100_000
+ENVIRONMENTS_A_WORKER = 256  # of 4 MB each
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,12 @@ class EvaluationParams:
     batch_size: int
 
     def __post_init__(self) -> None:
-        require("episodes", self.episodes, self.episodes >= 1, "1 or more")
+        episodes_fit = 1 <= self.episodes <= EPISODES_AT_MOST
+        require("episodes", self.episodes, episodes_fit, f"1 to {EPISODES_AT_MOST}")
         require("steps", self.steps, 1 <= self.steps <= STEPS_AT_MOST, f"1 to {STEPS_AT_MOST}")
-        require("first_seed", self.first_seed, self.first_seed >= 0, "0 or more")
-        require("batch_size", self.batch_size, 1 <= self.batch_size <= 1024, "1 to 1024")
+        require_seeds("first_seed", self.first_seed, self.episodes)
+        batch_size_fits = 1 <= self.batch_size <= ENVIRONMENTS_A_WORKER
+        require("batch_size", self.batch_size, batch_size_fits, f"1 to {ENVIRONMENTS_A_WORKER}")
 
     @property
     def seeds(self) -> range:

@@ -18,8 +18,17 @@ from worldmodels.checkpoints import Checkpoint
 from worldmodels.controller import Latent, require_inputs
 from worldmodels.errors import WorldModelsError
 from worldmodels.evolution_log import EvolutionLog, Told, Validation
-from worldmodels.params import require
+from worldmodels.params import require, require_seeds, require_together
 from worldmodels.rollout import STEPS_AT_MOST, Episode, RolloutEngine, noise_seed
+
+AT_MOST = {  # the paper: 16 episodes, 1,800 generations
+    "episodes": 10_000,
+    "generations": 100_000,
+    "validation_every": 100_000,
+    "validation_episodes": 100_000,
+}
+EPISODES_A_GENERATION = 2**20  # their list and what came of them take half a gigabyte
+ENVIRONMENTS_A_WORKER = 256  # of 6 MB each
 
 
 @dataclass(frozen=True)
@@ -59,20 +68,31 @@ class ControllerParams:
     def __post_init__(self) -> None:
         require_inputs(self.inputs)
         require("population", self.population, 2 <= self.population <= 4096, "2 to 4096")
-        for name in ("episodes", "generations", "validation_every", "validation_episodes"):
-            require(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
+        for name, at_most in AT_MOST.items():
+            fits = 1 <= getattr(self, name) <= at_most
+            require(name, getattr(self, name), fits, f"1 to {at_most}")
+        require_together(
+            "episodes a generation",
+            self.population * self.episodes,
+            EPISODES_A_GENERATION,
+            {"episodes": self.episodes, "population": self.population},
+        )
         require("steps", self.steps, 1 <= self.steps <= STEPS_AT_MOST, f"1 to {STEPS_AT_MOST}")
-        require("sigma", self.sigma, self.sigma > 0, "above 0")
-        require("max_sigma", self.max_sigma, self.max_sigma >= self.sigma, "sigma or more")
+        # tanh is flat long before weights of 1000; what moves them by less than 1e-6 is a mistake.
+        require("sigma", self.sigma, 1e-6 <= self.sigma <= 1000, "1e-06 to 1000")
+        max_sigma_fits = self.sigma <= self.max_sigma <= 1000
+        require("max_sigma", self.max_sigma, max_sigma_fits, f"sigma, {self.sigma}, to 1000")
         require(
             "patience",
             self.patience,
-            self.patience is None or self.patience >= 1,
-            "1 or more, or null",
+            self.patience is None or 1 <= self.patience <= STEPS_AT_MOST,
+            f"1 to {STEPS_AT_MOST}, or null",
         )
-        require("batch_size", self.batch_size, 1 <= self.batch_size <= 1024, "1 to 1024")
-        for name in ("first_seed", "validation_first_seed"):
-            require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        batch_size_fits = 1 <= self.batch_size <= ENVIRONMENTS_A_WORKER
+        require("batch_size", self.batch_size, batch_size_fits, f"1 to {ENVIRONMENTS_A_WORKER}")
+        require_seeds("first_seed", self.first_seed, self.generations * self.episodes)
+        validations = self.validation_episodes
+        require_seeds("validation_first_seed", self.validation_first_seed, validations)
 
     @property
     def training_seeds(self) -> range:

@@ -55,11 +55,10 @@ class MemoryParams:
             "sequence_length", self.sequence_length, 1 <= self.sequence_length <= 1000, "1 to 1000"
         )
         require("batch_size", self.batch_size, 1 <= self.batch_size <= 4096, "1 to 4096")
-        require("epochs", self.epochs, self.epochs >= 1, "1 or more")
-        require(
-            "learning_rate", self.learning_rate, 0 < self.learning_rate <= 1, "above 0, at most 1"
-        )
-        require("gradient_clip", self.gradient_clip, self.gradient_clip > 0, "above 0")
+        require("epochs", self.epochs, 1 <= self.epochs <= 100_000, "1 to 100000")
+        require("learning_rate", self.learning_rate, 1e-9 <= self.learning_rate <= 1, "1e-09 to 1")
+        clip_fits = 1e-9 <= self.gradient_clip <= 1e9
+        require("gradient_clip", self.gradient_clip, clip_fits, "1e-09 to 1e+09")
 
 
 def mixture_log_likelihood(

@@ -3,7 +3,7 @@
 Read `load_group` first. A stage calls it once for each group that it uses; the dataclass stands
 beside the thing that it configures and refuses nonsense in `__post_init__` with `require`. Values
 are read by the field's type and not by YAML's guess, because `dvc exp run -S` may write 1e-05 as
-a text.
+a text. `read_mapping` is where other people's YAML comes in: it builds plain values alone, and few.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ from typing import (
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    ScalarEvent,
+)
 
 from worldmodels.errors import WorldModelsError
 
@@ -40,10 +46,22 @@ T = TypeVar("T", bound="DataclassInstance")
 Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
 
 # A failed `dvc exp run -S` leaves its change in params.yaml, so each refusal says how to undo it.
+# DVC removed data/params_checked before check_params ran: `dvc checkout` brings it back.
 HOW_TO_TAKE_BACK = (
-    "params.yaml keeps this value until you change it: edit it, "
-    "or take back all changes with `git restore params.yaml`"
+    "params.yaml keeps this value until you change it: edit it, or take back all changes, "
+    "and the mark of check_params, with `git restore params.yaml && dvc checkout`"
 )
+
+# A YAML file of this project has a few hundred values, none of them long. Others may come from
+# strangers: read to the end, 1 MiB of brackets alone keeps ruamel busy for hours.
+LARGEST_FILE = 2**20  # bytes
+MOST_VALUES = 20_000  # ruamel reads them in seconds
+DEEPEST_NESTING = 20  # ruamel's constructor calls itself at every level
+LONGEST_TEXT = 3_000  # characters of a value; Python writes no whole number of over 4,300 digits
+LONGEST_SHOWN = 80  # characters of a value in a message
+
+# Seeds of tracks: gym takes more, but noise seeds and HDF5 see them as int32 or int64.
+SEEDS = 2**31
 
 
 class ParameterError(WorldModelsError):
@@ -67,8 +85,8 @@ class BaseParams:
     validation_share: float  # of the episodes, held out from training V and M
 
     def __post_init__(self) -> None:
-        seed_fits = 0 <= self.seed < 2**31
-        require("seed", self.seed, seed_fits, "a whole number from 0 to 2147483647")
+        seed_fits = 0 <= self.seed < SEEDS
+        require("seed", self.seed, seed_fits, f"a whole number from 0 to {SEEDS - 1}")
         share_fits = 0 < self.validation_share < 1
         require("validation_share", self.validation_share, share_fits, "between 0 and 1")
 
@@ -83,17 +101,40 @@ def require(key: str, got: object, condition: bool, expected: str) -> None:
         raise ParameterError(f"expected {expected}, got {_shown(got)}", key=key)
 
 
+def require_seeds(key: str, first: int, count: int) -> None:
+    """Refuse the first of `count` track seeds, the value of `key`, unless all are below 2**31."""
+    fits = 0 <= first <= SEEDS - count
+    require(key, first, fits, f"0 to {SEEDS - count}, so that {count} seeds stay below 2**31")
+
+
+def require_together(what: str, numbers: int, at_most: int, made_of: Mapping[str, object]) -> None:
+    """Refuse values that are fine alone and too much together.
+
+    Args:
+        what: they amount to. numbers: how many. at_most: how many there may be.
+        made_of: the values, by their dotted keys.
+
+    Raises:
+        ParameterError: names the first key, and what the others are.
+    """
+    if numbers > at_most:
+        values = ", ".join(f"{key} {_cut(repr(value))}" for key, value in made_of.items())
+        problem = f"expected at most {at_most} {what}, got {numbers} from {values}: change one"
+        raise ParameterError(problem, key=next(iter(made_of)))
+
+
 def check_disjoint(ranges: dict[str, range]) -> None:
-    """Refuse track seeds that serve two purposes; `ranges` maps each purpose to its seeds (step 1).
+    """Refuse track seeds that serve two purposes; `ranges` maps dotted keys to seeds (step 1).
 
     Raises:
         ParameterError: names the first two ranges that share a seed.
     """
-    for (name, seeds), (other_name, other_seeds) in combinations(ranges.items(), 2):
+    for (key, seeds), (other_key, other_seeds) in combinations(ranges.items(), 2):
         if max(seeds.start, other_seeds.start) < min(seeds.stop, other_seeds.stop):
             raise ParameterError(
-                f"{name} seeds {_span(seeds)} overlap {other_name} seeds {_span(other_seeds)}: "
-                "expected tracks that only one of the two uses, move one first seed"
+                f"expected tracks that nothing else uses, got seeds {_span(seeds)}, which overlap "
+                f"seeds {_span(other_seeds)} of {other_key}: move one of the two",
+                key=key,
             )
 
 
@@ -107,7 +148,7 @@ def require_only_groups(found: Iterable[str], known: list[str]) -> None:
         if group not in known:
             nearest = difflib.get_close_matches(group, known, n=1)
             guess = f"did you mean {nearest[0]}?" if nearest else f"expected {_listed(known)}"
-            raise ParameterError(f"unknown group, {guess}", key=group)
+            raise ParameterError(f"unknown group, {guess}", key=_name(group))
 
 
 def load_group(group: str, cls: type[T], path: str | Path = "params.yaml") -> T:
@@ -119,7 +160,20 @@ def load_group(group: str, cls: type[T], path: str | Path = "params.yaml") -> T:
         WorldModelsError: the file is missing or is not YAML.
         ParameterError: a key is missing, unknown, of the wrong type or refused by `cls`.
     """
-    groups = read_params(path)
+    return group_of(read_params(path), group, cls, path)
+
+
+def group_of(
+    groups: Mapping[str, Mapping[str, Value]],
+    group: str,
+    cls: type[T],
+    path: str | Path = "params.yaml",
+) -> T:
+    """`load_group`, from what `read_params` read at `path`.
+
+    Raises:
+        ParameterError: a key is missing, unknown, of the wrong type or refused by `cls`.
+    """
     if group not in groups:
         problem = f"expected this group in {path}, got only {_listed(groups)}"
         raise ParameterError(problem, key=group)
@@ -130,7 +184,7 @@ def load_group(group: str, cls: type[T], path: str | Path = "params.yaml") -> T:
         if key not in names:
             nearest = difflib.get_close_matches(str(key), names, n=1)
             guess = f"did you mean {nearest[0]}?" if nearest else f"expected {_listed(names)}"
-            raise ParameterError(f"unknown key, {guess}", key=f"{group}.{key}")
+            raise ParameterError(f"unknown key, {guess}", key=f"{group}.{_name(key)}")
     for name in names:
         if name not in values:
             expected = _expected(kinds[name])
@@ -161,7 +215,9 @@ def read_params(path: str | Path = "params.yaml") -> dict[str, dict[str, Value]]
     groups: dict[str, dict[str, Value]] = {}
     for group, values in read_mapping(path).items():
         if not isinstance(values, dict):
-            raise ParameterError(f"expected a group of keys, got {_shown(values)}", key=str(group))
+            raise ParameterError(
+                f"expected a group of keys, got {_shown(values)}", key=_name(group)
+            )
         groups[group] = values
     return groups
 
@@ -178,27 +234,86 @@ def flatten(groups: Mapping[str, Value | dict[str, Value]]) -> dict[str, Value]:
 
 
 def read_mapping(path: str | Path) -> dict[str, Value]:
-    """Read a YAML 1.2 file whose top level is a mapping.
+    """Read a YAML 1.2 file whose top level is a mapping, whoever wrote it.
 
     Raises:
-        WorldModelsError: the file is missing, is not YAML, or is not a mapping.
+        WorldModelsError: the file is missing, is not YAML, is not a mapping, or asks for more than
+            plain values: tags, aliases, great depth or great size.
     """
+    path = Path(path)
     mend = f"edit it, or take back all changes with `git restore {path}`"
+    if path.exists() and not path.is_file():  # a folder, or a pipe that would never end
+        raise WorldModelsError(f"{path}: expected a readable text file, got something else")
     try:
-        content = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
         raise WorldModelsError(
             f"{path}: expected a YAML file, got none in {Path.cwd()}: run from the repository's "
             f"root, or bring it back with `git restore {path}`"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise WorldModelsError(f"{path}: expected a readable text file, got {error}") from None
-    except YAMLError as error:
-        raise WorldModelsError(f"{path}: expected YAML, got {_fault(error)}; {mend}") from None
-    if not isinstance(content, dict):
-        got = _shown(content)
+    if len(content) > LARGEST_FILE:
+        raise WorldModelsError(f"{path}: expected at most {LARGEST_FILE} bytes, got more; {mend}")
+    try:
+        values = _plain_values(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise WorldModelsError(f"{path}: expected a readable text file, got {error}") from None
+    except _NotPlainError as error:
+        raise WorldModelsError(f"{path}: expected YAML, got {error}; {mend}") from None
+    if not isinstance(values, dict):
+        got = _shown(values)
         raise WorldModelsError(f"{path}: expected a mapping of keys, got {got}; {mend}")
-    return content
+    return values
+
+
+class _NotPlainError(Exception):
+    """A text that is not YAML, or asks for more than plain values; says on one line what came."""
+
+
+def _plain_values(text: str) -> Value:
+    """What a YAML text says.
+
+    Raises:
+        _NotPlainError: it is not YAML, or not plain.
+    """
+    try:
+        _require_plain(text)
+        values: Value = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise _NotPlainError(_fault(error)) from None
+    except (ValueError, OverflowError) as error:  # the 13th month
+        raise _NotPlainError(f"a value that cannot be read ({_cut(str(error))})") from None
+    return values
+
+
+def _require_plain(text: str) -> None:
+    """Look through a YAML text, building nothing, and stop where it is more than plain values.
+
+    Raises:
+        _NotPlainError: a tag, an alias, a value that is too long, too many or too deep.
+    """
+    depth = values = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        refused = None
+        if isinstance(event, AliasEvent):
+            refused = f"the alias *{event.anchor}, expected the value itself"
+        elif isinstance(event, ScalarEvent | CollectionStartEvent):
+            values += 1
+            depth += isinstance(event, CollectionStartEvent)
+            if event.tag is not None:
+                refused = f"the tag {event.tag}, expected plain values"
+            elif isinstance(event, ScalarEvent) and len(event.value) > LONGEST_TEXT:
+                refused = f"a text of more than {LONGEST_TEXT} characters"
+        elif isinstance(event, CollectionEndEvent):
+            depth -= 1
+        if depth > DEEPEST_NESTING:
+            refused = f"values nested more than {DEEPEST_NESTING} deep"
+        if values > MOST_VALUES:
+            refused = f"more than {MOST_VALUES} values"
+        if refused:
+            raise _NotPlainError(f"{_cut(refused)} on line {event.start_mark.line + 1}")
 
 
 class _NotOfKindError(Exception):
@@ -243,9 +358,9 @@ def _coerce_to_int(value: object) -> int:
         return value
     if isinstance(value, str):
         try:
-            return int(value)
+            return int(value, base=0)  # 0x20 too, as YAML reads it without quotes
         except ValueError:
-            pass  # '1e3' is a whole number too, read below
+            pass  # '1e3' and '032' are whole numbers too, read below
     number = _coerce_to_float(value)
     if not number.is_integer():
         raise _NotOfKindError
@@ -267,8 +382,8 @@ def _coerce_to_float(value: object) -> float:
 def _coerce_to_tuple(value: object, kinds: tuple[object, ...]) -> tuple[object, ...]:
     if isinstance(value, str):
         try:
-            value = YAML(typ="safe", pure=True).load(value)
-        except YAMLError:
+            value = _plain_values(value)
+        except _NotPlainError:
             raise _NotOfKindError from None
     if not isinstance(value, list):
         raise _NotOfKindError
@@ -319,11 +434,23 @@ def _shown(value: object) -> str:
         return "null"
     if isinstance(value, tuple):  # a person wrote it as a list
         value = list(value)
-    return f"{value!r} ({type(value).__name__})"
+    return f"{_cut(repr(value))} ({type(value).__name__})"
+
+
+def _name(key: object) -> str:
+    """A key that may be anything, on one line and not to be overlooked."""
+    text = str(key)
+    plain = text.isprintable() and text == text.strip() != ""
+    return _cut(text if plain else repr(text))
 
 
 def _listed(names: Iterable[object]) -> str:
-    return ", ".join(str(name) for name in names) or "nothing"
+    """Names one after the other; of many, the first ones."""
+    return _cut(", ".join(_name(name) for name in names), 4 * LONGEST_SHOWN) or "nothing"
+
+
+def _cut(text: str, longest: int = LONGEST_SHOWN) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}..."
 
 
 def _span(seeds: range) -> str:
@@ -334,7 +461,10 @@ def _fault(error: YAMLError) -> str:
     """A YAML error on one line: what is wrong and where."""
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
-        fault = f"{error.problem} on line {mark.line + 1}, column {mark.column + 1}"
-    else:
-        fault = str(error)
-    return " ".join(fault.split())
+        return f"{_one_line(error.problem)} on line {mark.line + 1}, column {mark.column + 1}"
+    return _one_line(str(error))
+
+
+def _one_line(text: str) -> str:
+    words = " ".join(text.split())
+    return _cut("".join(letter if letter.isprintable() else "?" for letter in words), 160)

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from worldmodels.params import require
+from worldmodels.params import require, require_seeds
 from worldmodels.policies import PolicyName
 from worldmodels.rollout import STEPS_AT_MOST, Episode, Recording, noise_seed
 from worldmodels.telemetry import COLUMNS, ROAD_HALF_WIDTH
 
 if TYPE_CHECKING:
     from worldmodels.episodes import EpisodeData
+
+EPISODES_AT_MOST = 100_000  # ten times the paper's
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,16 @@ class SamplingParams:
     first_seed: int
 
     def __post_init__(self) -> None:
-        require("episodes", self.episodes, self.episodes >= 2, "2 or more")
+        episodes_fit = 2 <= self.episodes <= EPISODES_AT_MOST
+        require("episodes", self.episodes, episodes_fit, f"2 to {EPISODES_AT_MOST}")
         require("steps", self.steps, 2 <= self.steps <= STEPS_AT_MOST, f"2 to {STEPS_AT_MOST}")
         require(
             "patience",
             self.patience,
-            self.patience is None or self.patience >= 2,
-            "2 or more, or null",
+            self.patience is None or 2 <= self.patience <= STEPS_AT_MOST,
+            f"2 to {STEPS_AT_MOST}, or null",
         )
-        require("first_seed", self.first_seed, self.first_seed >= 0, "0 or more")
+        require_seeds("first_seed", self.first_seed, self.episodes)
 
     @property
     def seeds(self) -> range:

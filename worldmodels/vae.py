@@ -62,12 +62,10 @@ class VAEParams:
 
     def __post_init__(self) -> None:
         require("latent_dim", self.latent_dim, 1 <= self.latent_dim <= 1024, "1 to 1024")
-        require("kl_tolerance", self.kl_tolerance, self.kl_tolerance >= 0, "0 or more")
-        require(
-            "learning_rate", self.learning_rate, 0 < self.learning_rate <= 1, "above 0, at most 1"
-        )
+        require("kl_tolerance", self.kl_tolerance, 0 <= self.kl_tolerance <= 1000, "0 to 1000")
+        require("learning_rate", self.learning_rate, 1e-9 <= self.learning_rate <= 1, "1e-09 to 1")
         require("batch_size", self.batch_size, 1 <= self.batch_size <= 4096, "1 to 4096")
-        require("epochs", self.epochs, self.epochs >= 1, "1 or more")
+        require("epochs", self.epochs, 1 <= self.epochs <= 100_000, "1 to 100000")
 
 
 def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:

@@ -1,0 +1,186 @@
+"""All groups of params.yaml at once, and what no group can see alone.
+
+Values that are fine one by one may be too much together: the limits here keep what the stages hold
+at a time within a machine of 16 GB, and leave room above the paper's sizes. Read `load_all` first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_type_hints
+
+from worldmodels.controller import controller_shape
+from worldmodels.determinism import ComputeParams
+from worldmodels.encoding import EncodingParams
+from worldmodels.episodes import split_episodes
+from worldmodels.evaluation import EvaluationParams
+from worldmodels.evolution import ControllerParams
+from worldmodels.frames import EnvParams
+from worldmodels.memory import ACTIONS, MemoryParams
+from worldmodels.params import (
+    BaseParams,
+    Value,
+    check_disjoint,
+    group_of,
+    read_params,
+    require_only_groups,
+    require_together,
+)
+from worldmodels.sampling import SamplingParams
+from worldmodels.vae import VAEParams
+
+# Measured: a training step of V takes 430 bytes a pixel, 7 GB at this limit.
+PIXELS_A_BATCH = 2**24  # 4,096 frames of 64 x 64; the paper's 100 have 409,600
+# A training step of M takes up to 41 bytes for each number that it predicts or remembers: 5.5 GB.
+NUMBERS_A_BATCH = 2**27  # the paper's sizes have 73 million
+# Adam keeps three numbers for each weight, a rollout worker two: 0.5 GB a worker while it loads.
+MEMORY_WEIGHTS = 2**27  # the paper's have 418,000
+# Python tuples of windows: 2 GB.
+WINDOWS = 2**24  # the paper's sizes make 10,000
+# CMA-ES holds three to six float64 matrices of this squared, 0.5 GB each, and decomposes them.
+CONTROLLER_NUMBERS = 8_000  # the paper's have 867; 2,048 hidden units and 32 latents, 6,243
+CANDIDATE_NUMBERS = 2**24  # of a generation, float64, a copy in every worker: 134 MB
+MEAN_NUMBERS = 2**27  # the mean of every generation is kept, float64: 1 GB
+# A worker draws the noise of an episode when it begins, float32: 268 MB.
+NOISE_NUMBERS = 2**26  # the paper's sizes draw a million
+
+
+@dataclass(frozen=True)
+class AllParams:
+    """What params.yaml says: one field for each of its groups.
+
+    Raises:
+        ParameterError: values that do not go together.
+    """
+
+    base: BaseParams
+    env: EnvParams
+    sampling: SamplingParams
+    compute: ComputeParams
+    vae: VAEParams
+    encoding: EncodingParams
+    memory: MemoryParams
+    controller: ControllerParams
+    evaluation: EvaluationParams
+
+    def __post_init__(self) -> None:
+        check_disjoint(
+            {
+                "sampling.first_seed": self.sampling.seeds,
+                "controller.first_seed": self.controller.training_seeds,
+                "controller.validation_first_seed": self.controller.validation_seeds,
+                "evaluation.first_seed": self.evaluation.seeds,
+            }
+        )
+        self._check_frames()
+        self._check_memory()
+        self._check_controller()
+
+    def _check_frames(self) -> None:
+        height, width = self.env.image_shape
+        shape = {"env.image_shape": [height, width]}
+        for key, batch_size in (
+            ("vae.batch_size", self.vae.batch_size),
+            ("encoding.batch_size", self.encoding.batch_size),
+        ):
+            pixels = batch_size * height * width
+            require_together("pixels a batch", pixels, PIXELS_A_BATCH, {key: batch_size, **shape})
+        sampling = self.sampling
+        training, _ = split_episodes(sampling.episodes, self.base.validation_share)
+        require_together(
+            "frames a batch, as many as there are to train on",
+            self.vae.batch_size,
+            len(training) * sampling.steps,
+            {
+                "vae.batch_size": self.vae.batch_size,
+                "sampling.episodes": sampling.episodes,
+                "sampling.steps": sampling.steps,
+                "base.validation_share": self.base.validation_share,
+            },
+        )
+
+    def _check_memory(self) -> None:
+        memory, sampling = self.memory, self.sampling
+        predicted = 3 * memory.mixtures * self.vae.latent_dim  # weights, means, deviations
+        sizes = {
+            "memory.hidden_units": memory.hidden_units,
+            "memory.mixtures": memory.mixtures,
+            "vae.latent_dim": self.vae.latent_dim,
+        }
+        inputs = self.vae.latent_dim + ACTIONS + memory.hidden_units
+        weights = memory.hidden_units * (4 * inputs + predicted)  # an LSTM has four gates
+        require_together("weights of M", weights, MEMORY_WEIGHTS, sizes)
+        steps = memory.batch_size * memory.sequence_length
+        require_together(
+            "numbers a batch",
+            steps * (memory.hidden_units + predicted),
+            NUMBERS_A_BATCH,
+            {
+                "memory.batch_size": memory.batch_size,
+                "memory.sequence_length": memory.sequence_length,
+                **sizes,
+            },
+        )
+        require_together(
+            "training windows",
+            sampling.episodes * -(-sampling.steps // memory.sequence_length),
+            WINDOWS,
+            {
+                "memory.sequence_length": memory.sequence_length,
+                "sampling.episodes": sampling.episodes,
+                "sampling.steps": sampling.steps,
+            },
+        )
+
+    def _check_controller(self) -> None:
+        controller, latent_dim = self.controller, self.vae.latent_dim
+        hidden_units = self.memory.hidden_units
+        rows, columns = controller_shape(
+            controller.inputs, latent_dim=latent_dim, hidden_units=hidden_units
+        )
+        numbers = rows * columns
+        sizes = {
+            "controller.inputs": list(controller.inputs),
+            "memory.hidden_units": hidden_units,
+            "vae.latent_dim": latent_dim,
+        }
+        require_together("numbers of C", numbers, CONTROLLER_NUMBERS, sizes)
+        for key, count, at_most in (
+            ("controller.population", controller.population, CANDIDATE_NUMBERS),
+            ("controller.generations", controller.generations, MEAN_NUMBERS),
+        ):
+            what = f"numbers in all, {numbers} each"
+            require_together(what, count * numbers, at_most, {key: count, **sizes})
+        if controller.latent == "sample":
+            for group, params in (("controller", controller), ("evaluation", self.evaluation)):
+                made_of = {
+                    f"{group}.batch_size": params.batch_size,
+                    f"{group}.steps": params.steps,
+                    "vae.latent_dim": latent_dim,
+                }
+                noise = params.batch_size * params.steps * latent_dim
+                require_together("numbers of noise", noise, NOISE_NUMBERS, made_of)
+
+
+def load_all(path: str | Path = "params.yaml") -> AllParams:
+    """Read and check all of params.yaml.
+
+    Raises:
+        WorldModelsError: the file is missing or is not plain YAML.
+        ParameterError: one of its values, or some of them together, make no sense.
+    """
+    return all_of(read_params(path), path)
+
+
+def all_of(groups: dict[str, dict[str, Value]], path: str | Path = "params.yaml") -> AllParams:
+    """`load_all`, from what `read_params` read at `path`.
+
+    Raises:
+        ParameterError: one of the values, or some of them together, make no sense.
+    """
+    kinds = get_type_hints(AllParams)
+    names = [field.name for field in dataclasses.fields(AllParams)]
+    require_only_groups(groups, names)
+    return AllParams(**{name: group_of(groups, name, kinds[name], path) for name in names})
