@@ -40,6 +40,8 @@ def main(checkpoint: Checkpoint) -> None:
     )
     film, picture = checkpoint.folder / "drive.mp4", checkpoint.folder / "drive.png"
     log = EvaluationLog(checkpoint)
+    if not (film.exists() and picture.exists()):  # the first episode's
+        log.rows.clear()
     episodes = evaluation_episodes(params, film=str(film))
     engine = RolloutEngine(
         partial(CarRacing, render_mode="rgb_array"),

@@ -255,7 +255,7 @@ def _verified_key(path: Path, kind: Format) -> str:
             identity = (kind.name, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
             if identity not in _verified:
                 key = _key(kind, _digest_that_fits(path, kind, file, status.st_size))
-                if time.time_ns() - status.st_mtime_ns < RACY:
+                if abs(time.time_ns() - status.st_mtime_ns) < RACY:
                     return key
                 _verified[identity] = key
             return _verified[identity]

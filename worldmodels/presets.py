@@ -9,10 +9,8 @@ dumper, ruamel's round trip too, would reflow lists, respell numbers and push co
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node
 
 from worldmodels.errors import WorldModelsError
+from worldmodels.files import written_whole
 from worldmodels.params import flatten, read_params
 
 GAP = 2  # the spaces before an end-of-line comment whose value is too long for the column
@@ -89,7 +88,9 @@ def apply_preset(name: str, root: Path) -> list[Change]:
             f"{preset_path}: expected values that mean the same in their place in {params_path}, "
             f"got other ones; put quotes around texts; {params_path} was left as it is"
         )
-    _write_atomically(params_path, text)
+    with written_whole(params_path) as temporary:
+        temporary.write_bytes(text.encode())  # write_text would make CRLF of LF somewhere
+        shutil.copymode(params_path, temporary)
     return changes
 
 
@@ -152,20 +153,6 @@ def _gap_before_comment(text: str, end: int) -> int | None:
 
 def _line_start(text: str, index: int) -> int:
     return text.rfind("\n", 0, index) + 1
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}.", encoding="utf-8", newline="", delete=False
-    ) as file:
-        try:
-            file.write(text)
-            file.close()
-            shutil.copymode(path, file.name)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
 
 
 def main(arguments: list[str] | None = None) -> int:

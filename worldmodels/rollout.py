@@ -195,6 +195,8 @@ class _Slot:
             self._privileged[row] = self._telemetry.measure()
         if self._film:
             self._film.add(self._env.render())
+        if not np.isfinite(action).all():
+            raise RolloutError(f"{episode}: expected a finite action in step {row}, got {action}")
         frame, reward, terminated, truncated, _ = self._env.step(action.astype(np.float64))
         if episode.record:
             self._rewards[row] = reward
