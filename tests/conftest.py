@@ -15,6 +15,7 @@ import pytest
 from project import STAGES, Project, stages_run
 
 from worldmodels import hdf5_files
+from worldmodels.checkpoints import Checkpoint
 from worldmodels.episodes import EpisodeWriter
 from worldmodels.rollout import EndReason, Episode, Outcome, Recording
 from worldmodels.telemetry import COLUMNS
@@ -127,6 +128,24 @@ def tiny_memory() -> MDNRNN:
     from worldmodels.memory import MDNRNN
 
     return MDNRNN(4, 8, 2, rng=np.random.default_rng(2))
+
+
+class PluggedOut(Checkpoint):
+    """A checkpoint that saves whenever it may, and pulls the plug after so many times."""
+
+    def __init__(self, folder: Path, saves: int) -> None:
+        super().__init__("a test", folder)
+        self._left = saves
+        folder.mkdir(exist_ok=True)
+
+    @property
+    def due(self) -> bool:
+        return True
+
+    def saved(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise KeyboardInterrupt
 
 
 @pytest.fixture

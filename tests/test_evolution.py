@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from worldmodels.checkpoints import Checkpoint
 from worldmodels.controller import LinearController
+from worldmodels.errors import WorldModelsError
 from worldmodels.evolution import (
     ControllerParams,
     Generation,
@@ -69,10 +71,14 @@ class Course:
 
 
 def run(
-    *, seed: int = 0, course: Course | None = None, params: ControllerParams = PARAMS
+    *,
+    seed: int = 0,
+    course: Course | None = None,
+    params: ControllerParams = PARAMS,
+    checkpoint: Checkpoint | None = None,
 ) -> list[Generation]:
-    engine = course or Course()
-    return list(evolve(params, engine, dimensions=DIMENSIONS, seed=seed))  # type: ignore[arg-type]
+    engine: Any = course or Course()
+    return list(evolve(params, engine, dimensions=DIMENSIONS, seed=seed, checkpoint=checkpoint))
 
 
 def vectors(generations: list[Generation]) -> list[bytes]:
@@ -95,6 +101,64 @@ def test_a_seed_gives_its_own_repeatable_search_and_0_is_a_seed(seed: int) -> No
     for (_, candidates), (_, same) in zip(courses[0].plays, courses[1].plays, strict=True):
         assert candidates.tobytes() == same.tobytes()
     assert vectors(first) != vectors(run(seed=1 - seed))
+
+
+@pytest.mark.parametrize("plays", [1, 3, 5, 6, 8])  # six generations, validations after 4 and 6
+def test_going_on_gives_the_same_search_and_drives_nothing_twice(
+    plays: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Short(Course):
+        def play(
+            self, episodes: Sequence[Episode], candidates: NDArray[np.float64]
+        ) -> Iterator[Outcome]:
+            if len(self.plays) == plays:
+                raise KeyboardInterrupt
+            return super().play(episodes, candidates)
+
+    whole, before, after = Course(), Short(), Course()
+    expected = run(course=whole)
+    checkpoint = Checkpoint("evolve", tmp_path)
+    if plays < len(whole.plays):
+        with pytest.raises(KeyboardInterrupt):
+            run(course=before, checkpoint=checkpoint)
+    else:
+        run(course=before, checkpoint=checkpoint)
+    got = run(course=after, checkpoint=checkpoint)
+    assert "evolve: going on after generation" in capsys.readouterr().out
+    assert vectors(got) == vectors(expected)
+    assert [one.row() for one in got] == [one.row() for one in expected]
+    assert [one.validation for one in got] == [one.validation for one in expected]
+    for (_, candidates), (_, same) in zip(before.plays + after.plays, whole.plays, strict=True):
+        assert candidates.tobytes() == same.tobytes()
+
+
+def test_scores_that_lead_elsewhere_than_they_did_are_an_error(tmp_path: Path) -> None:
+    checkpoint = Checkpoint("evolve", tmp_path)
+    run(checkpoint=checkpoint)
+    path = tmp_path / "evolution.json"
+    log = json.loads(path.read_text())
+    log["told"][2]["scores"].reverse()
+    path.write_text(json.dumps(log))
+    with pytest.raises(WorldModelsError, match=r"generation 6: expected the same mean vector"):
+        run(checkpoint=checkpoint)
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"told": 3}', '{"told": [{"x": 1}]}', "[1]"])
+def test_a_damaged_log_is_said_to_be_and_left(
+    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "evolution.json").write_text(content)
+    got = run(checkpoint=Checkpoint("evolve", tmp_path))
+    assert "evolve: starting anew, its checkpoint is damaged" in capsys.readouterr().out
+    assert vectors(got) == vectors(run())
+
+
+def test_a_return_that_is_no_number_is_an_error() -> None:
+    def crash(candidate: NDArray[np.float64], episode: Episode) -> float:
+        return float("nan") if episode.track_seed == 3 else 1.0
+
+    with pytest.raises(WorldModelsError, match=r"expected a finite return, got nan .*track_seed=3"):
+        run(course=Course(crash))
 
 
 def test_the_global_generator_has_no_part_and_is_left_alone() -> None:

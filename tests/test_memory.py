@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import PluggedOut
 from numpy.typing import NDArray
 
+from worldmodels.checkpoints import Checkpoint
 from worldmodels.determinism import make_deterministic
 from worldmodels.errors import WorldModelsError
 from worldmodels.latents import LatentSequences, LatentWriter
@@ -202,11 +204,21 @@ def params(*, epochs: int) -> MemoryParams:
 
 
 def train(
-    sequences: LatentSequences, *, seed: int, epochs: int = 12
+    sequences: LatentSequences,
+    *,
+    seed: int,
+    epochs: int = 12,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[MDNRNN, list[MemoryEpoch]]:
     memory = MDNRNN(3, 16, 2, rng=np.random.default_rng(0))
     rows = fit_memory(
-        memory, params(epochs=epochs), sequences, training=[0, 1, 2], validation=[3], seed=seed
+        memory,
+        params(epochs=epochs),
+        sequences,
+        training=[0, 1, 2],
+        validation=[3],
+        seed=seed,
+        checkpoint=checkpoint,
     )
     return memory, list(rows)
 
@@ -233,6 +245,23 @@ def test_training_twice_from_a_seed_gives_the_same_bits(
     again, rows_again = train(sequences, seed=0)
     assert rows == rows_again
     for weight, same in zip(memory.weights, again.weights, strict=True):
+        assert weight.numpy().tobytes() == same.numpy().tobytes()
+
+
+@pytest.mark.parametrize("saves", [1, 3, 4, 5, 11])
+def test_going_on_gives_the_same_bits_as_never_having_stopped(
+    saves: int,
+    sequences: LatentSequences,
+    trained: tuple[MDNRNN, list[MemoryEpoch]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(sequences, seed=0, checkpoint=PluggedOut(tmp_path, saves))
+    memory, rows = train(sequences, seed=0, checkpoint=Checkpoint("train_memory", tmp_path))
+    assert "train_memory: going on after epoch" in capsys.readouterr().out
+    assert rows == trained[1]
+    for weight, same in zip(memory.weights, trained[0].weights, strict=True):
         assert weight.numpy().tobytes() == same.numpy().tobytes()
 
 

@@ -9,9 +9,10 @@ import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import WriteEpisodes
+from conftest import PluggedOut, WriteEpisodes
 from numpy.typing import NDArray
 
+from worldmodels.checkpoints import Checkpoint
 from worldmodels.determinism import make_deterministic
 from worldmodels.episodes import EpisodeFiles
 from worldmodels.errors import WorldModelsError
@@ -289,9 +290,11 @@ def params(epochs: int) -> VAEParams:
     )
 
 
-def train(batches: tuple[FrameBatches, FrameBatches]) -> tuple[VAE, list[VAEEpoch]]:
+def train(
+    batches: tuple[FrameBatches, FrameBatches], checkpoint: Checkpoint | None = None
+) -> tuple[VAE, list[VAEEpoch]]:
     vae = VAE((32, 32), 4, rng=np.random.default_rng(0))
-    return vae, list(fit_vae(vae, params(3), *batches, seed=0))
+    return vae, list(fit_vae(vae, params(3), *batches, seed=0, checkpoint=checkpoint))
 
 
 @pytest.fixture(scope="module")
@@ -316,6 +319,56 @@ def test_training_twice_from_a_seed_gives_the_same_bits(
     assert rows == rows_again
     for weight, same in zip(vae.weights, again.weights, strict=True):
         assert weight.numpy().tobytes() == same.numpy().tobytes()
+
+
+@pytest.mark.parametrize("saves", [1, 5, 6, 7, 17])  # of five steps and a save in each epoch
+def test_going_on_gives_the_same_bits_as_never_having_stopped(
+    saves: int,
+    batches: tuple[FrameBatches, FrameBatches],
+    trained: tuple[VAE, list[VAEEpoch]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert batches[0].steps == 5
+    with pytest.raises(KeyboardInterrupt):
+        train(batches, PluggedOut(tmp_path, saves))
+    vae, rows = train(batches, Checkpoint("train_vae", tmp_path))
+    epochs, step = (saves // 6, saves % 6)
+    assert f"going on after epoch {epochs}, step {step} of the next" in capsys.readouterr().out
+    assert rows == trained[1]
+    for weight, same in zip(vae.weights, trained[0].weights, strict=True):
+        assert weight.numpy().tobytes() == same.numpy().tobytes()
+
+
+def test_a_finished_training_is_not_trained_again(
+    batches: tuple[FrameBatches, FrameBatches],
+    trained: tuple[VAE, list[VAEEpoch]],
+    tmp_path: Path,
+) -> None:
+    train(batches, Checkpoint("train_vae", tmp_path))
+    vae = Spy()
+    rows = list(fit_vae(vae, params(3), *batches, seed=0, checkpoint=Checkpoint("v", tmp_path)))
+    assert (rows, vae.noise) == (trained[1], [])
+    for weight, same in zip(vae.weights, trained[0].weights, strict=True):
+        assert weight.numpy().tobytes() == same.numpy().tobytes()
+
+
+def test_a_damaged_checkpoint_is_said_to_be_and_left(
+    batches: tuple[FrameBatches, FrameBatches],
+    trained: tuple[VAE, list[VAEEpoch]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(batches, PluggedOut(tmp_path, 7))
+    (path,) = tmp_path.iterdir()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    _, rows = train(batches, Checkpoint("train_vae", tmp_path))
+    said = capsys.readouterr().out
+    assert "train_vae: starting anew, its checkpoint is damaged" in said
+    assert rows == trained[1]
 
 
 class Spy(VAE):
