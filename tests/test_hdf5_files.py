@@ -203,13 +203,26 @@ class TestTheSeal:
 
 def test_a_change_after_the_first_opening_is_seen(tmp_path: Path) -> None:
     path = write(tmp_path / "parcel.h5")
-    for wait in (0.0, 0.06):  # when the file's time of change tells nothing yet, and when it does
-        time.sleep(wait)
-        opens(path)
-        content = path.read_bytes()
-        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-        refused(path, "damaged")
-        path.write_bytes(content)
+    time.sleep(0.06)
+    opens(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    refused(path, "damaged")
+    path.write_bytes(content)
+    opens(path)
+
+
+def test_a_change_within_a_tick_of_the_file_system_s_clock_is_seen(tmp_path: Path) -> None:
+    with sealed_file(tmp_path / "parcel.h5", PARCEL) as file:
+        file["numbers"] = np.zeros(3)
+    path = tmp_path / "parcel.h5"
+    now = time.time_ns()
+    os.utime(path, ns=(now, now))
+    open_sealed(path, PARCEL).close()
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(path, ns=(now, now))
+    refused(path, "damaged")
 
 
 def test_a_file_that_does_not_change_is_read_as_a_whole_once(
@@ -449,6 +462,18 @@ def test_the_death_of_the_process_that_reads_first_is_a_clear_error(
     started = time.monotonic()
     refused(path, rf"^{path}: not safe to open: .*{message}.*; send another$")
     assert time.monotonic() - started < 10
+
+
+def test_a_file_that_hangs_is_given_its_own_time_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = write_some(tmp_path, "abcdefghijkl")
+    checker(monkeypatch, "while True: pass")
+    monkeypatch.setattr(hdf5_files, "SECONDS_A_FILE", 1)
+    started = time.monotonic()
+    assert vet(paths, PARCEL) == paths[1:]
+    assert time.monotonic() - started < 5
+    refused(paths[0], "had not ended after 1 s")
 
 
 def write_some(folder: Path, names: str) -> list[Path]:
