@@ -63,7 +63,8 @@ class FrameBatches:
     def _batches(self, epoch: int, first_step: int) -> Iterator[NDArray[np.uint8]]:
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self._blocks))
         skip = first_step * self._batch_size
-        left = np.empty((0, *self._shape[1:]), np.uint8)
+        buffer = np.empty((BLOCKS_A_BUFFER * ROWS_A_CHUNK, *self._shape[1:]), np.uint8)
+        left = buffer[:0].copy()  # of the last buffer, less than a batch
         for start in range(0, len(order), BLOCKS_A_BUFFER):
             blocks = [self._blocks[index] for index in order[start : start + BLOCKS_A_BUFFER]]
             frames_here = sum(block.length for block in blocks)
@@ -71,16 +72,21 @@ class FrameBatches:
                 skip -= frames_here
                 continue
             shuffle = np.random.default_rng([self._seed, epoch, start]).permutation(frames_here)
-            frames = np.concatenate([_read(block) for block in blocks])[shuffle[skip:]]
+            _read(blocks, buffer)
+            waiting = shuffle[skip:]
             skip = 0
-            frames = np.concatenate([left, frames])
-            whole = len(frames) // self._batch_size * self._batch_size
-            for batch in range(0, whole, self._batch_size):
-                yield frames[batch : batch + self._batch_size]
-            left = frames[whole:]
+            while len(left) + len(waiting) >= self._batch_size:
+                taken = self._batch_size - len(left)
+                yield np.concatenate([left, buffer[waiting[:taken]]])
+                left, waiting = left[:0], waiting[taken:]
+            left = np.concatenate([left, buffer[waiting]])
 
 
-def _read(block: EpisodeRows) -> NDArray[np.uint8]:
-    with open_sealed(block.shard, FORMAT) as file:  # `EpisodeFiles` has seen the layout
-        frames: NDArray[np.uint8] = file["frames"][block.start : block.start + block.length]
-    return frames
+def _read(blocks: Sequence[EpisodeRows], buffer: NDArray[np.uint8]) -> None:
+    """Read the frames of these blocks to the start of `buffer`."""
+    row = 0
+    for block in blocks:
+        with open_sealed(block.shard, FORMAT) as file:
+            rows = np.s_[block.start : block.start + block.length]
+            file["frames"].read_direct(buffer, rows, np.s_[row : row + block.length])
+        row += block.length
