@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,3 +90,19 @@ def stages_run(output: str) -> list[str]:
     """The stages that DVC says it ran, in its order."""
     lines = [line for line in output.splitlines() if line.startswith("Running stage '")]
     return [line.split("'")[1] for line in lines]
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Command lines of processes that work in this folder; they may take a second to end."""
+    for _ in range(50):
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if os.path.samefile(process / "cwd", folder):
+                    found.append((process / "cmdline").read_text())
+            except OSError:
+                pass  # ended, or another user's
+        if not found:
+            return []
+        time.sleep(0.2)
+    return found

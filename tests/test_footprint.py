@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import WriteEpisodes
-from project import ROOT
+from project import ROOT, processes_in
 
 EPISODES = 40  # of 150 frames, 340 MB unpacked in the ten times larger set
 PEAK_OF_AN_EPOCH = """
@@ -89,7 +89,6 @@ def test_200_generations_leave_no_memory_processes_or_files(tmp_path: Path) -> N
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "SDL_VIDEODRIVER": "dummy"},
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,
     )
     output, _ = ran.communicate()
     assert ran.returncode == 0
@@ -97,6 +96,5 @@ def test_200_generations_leave_no_memory_processes_or_files(tmp_path: Path) -> N
     print("MiB of the largest process, every 20 generations:", [round(x) for x in resident[::20]])
     assert len(resident) == 200
     assert max(resident[100:]) < max(resident[:100]) + 4
-    left = subprocess.run(["pgrep", "-g", str(ran.pid)], capture_output=True, text=True).stdout
-    assert left == ""
+    assert processes_in(tmp_path) == []
     assert [set(folder.iterdir()) for folder in (shared, temporary)] == before

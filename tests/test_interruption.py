@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from project import STAGES, Project
+from project import STAGES, Project, processes_in
 
 # Moments to kill at: what a stage says then, and for how many seconds after that, at most, it runs.
 MOMENTS = {
@@ -110,22 +110,6 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(
     assert list(interrupted.root.rglob(".*.partial")) == []
     left = [path for path in (interrupted.root / "scratch").glob("*/*") if path.is_dir()]
     assert [path.parent.name for path in left] == ["evaluate"]  # until another stage runs
-
-
-def processes_in(folder: Path) -> list[str]:
-    """Command lines of processes that work in this folder; they may take a second to end."""
-    for _ in range(50):
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if os.path.samefile(process / "cwd", folder):
-                    found.append((process / "cmdline").read_text())
-            except OSError:
-                pass  # ended, or another user's
-        if not found:
-            return []
-        time.sleep(0.2)
-    return found
 
 
 def test_ctrl_c_stops_within_two_seconds_and_says_how_to_go_on(

@@ -73,7 +73,10 @@ class AgentPolicy:
         self._noise = [np.zeros((1, vae.latent_dim), np.float32)] * batch_size  # a row a step
         self._step = np.zeros(batch_size, int)
         self._candidates = np.zeros((0, *self._shape), np.float32)
-        self._graphs = {rows: tf.function(self._decide) for rows in batch_shapes(batch_size)}
+        # Autograph would leave a temporary file behind for each function, in each worker.
+        self._graphs = {
+            rows: tf.function(self._decide, autograph=False) for rows in batch_shapes(batch_size)
+        }
 
     def set_candidates(self, candidates: NDArray[np.float64] | None) -> None:
         """Take the controllers that `Episode.candidate` numbers, each as a flat vector.

@@ -35,7 +35,9 @@ class Encoder:
     def __init__(self, vae: VAE, *, batch_size: int) -> None:
         self._batch_size = batch_size
         shape = (batch_size, *vae.image_shape, 3)
-        self._graph = tf.function(vae.posterior, input_signature=[tf.TensorSpec(shape, tf.uint8)])
+        self._graph = tf.function(
+            vae.posterior, input_signature=[tf.TensorSpec(shape, tf.uint8)], autograph=False
+        )
 
     def encode(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(steps, height, width, 3) uint8 to mean and log variance, each (steps, latent_dim)."""

@@ -70,7 +70,7 @@ def fit_memory(
 
     train_step = training_step(memory, optimizer)
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature, autograph=False)
     def validation_step(z: tf.Tensor, action: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         return memory.negative_log_likelihood(z, action, mask)
 
@@ -117,7 +117,7 @@ def training_step(
     """A compiled step: the arguments of `MDNRNN.negative_log_likelihood` to its value, before the
     update."""
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(z: tf.Tensor, action: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             loss = memory.negative_log_likelihood(z, action, mask)

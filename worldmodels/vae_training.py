@@ -66,7 +66,7 @@ def fit_vae(
 
     train_step = training_step(vae, optimizer, kl_tolerance=params.kl_tolerance)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def validation_step(frames: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
         return vae.negative_elbo(frames, noise, kl_tolerance=params.kl_tolerance)
 
@@ -110,7 +110,7 @@ def training_step(
 ) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
     """A compiled step: frames and noise to the terms of `VAE.negative_elbo`, before the update."""
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def step(frames: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
             terms = vae.negative_elbo(frames, noise, kl_tolerance=kl_tolerance)
