@@ -58,7 +58,8 @@ lock: $(READY)  ## resolve pyproject.toml's dependencies into requirements*.lock
 	$(COMPILE) --group gymnasium --output-file requirements-gymnasium.lock
 	$(COMPILE) --group envpool --output-file requirements-envpool.lock
 
-clean:  ## remove what can be made again, DVC's cache excepted
-	rm -rf $(VENV) $(VENV)-* data models logs dvc_plots build *.egg-info \
+clean:  ## remove what can be made again, checkpoints too, DVC's cache excepted
+	@if [ -d scratch ]; then echo "checkpoints of interrupted stages:"; du -sh scratch; fi
+	rm -rf $(VENV) $(VENV)-* data models logs scratch dvc_plots build *.egg-info \
 	    .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,8 +1,12 @@
-"""Which of the project's modules a stage uses, read from its import statements."""
+"""Which of the project's modules a stage uses, read from its import statements.
+
+`python tests/stage_modules.py` writes them into dvc.yaml, in the place of those it lists.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 
@@ -39,3 +43,26 @@ def _imports(tree: ast.AST) -> list[str]:
         else:
             names += _imports(node)
     return names
+
+
+def with_modules(dvc_yaml: str, root: Path) -> str:
+    """dvc.yaml with the modules of each stage as the last of its dependencies."""
+    lines: list[str] = []
+    stage = ""
+    for line in dvc_yaml.splitlines():
+        if named := re.fullmatch(r"  (\w+):", line):
+            stage = named[1]
+        if re.fullmatch(r"      - (stages|worldmodels)/\S+\.py", line):
+            continue
+        if line == "    outs:":
+            script = root / "stages" / f"{stage}.py"
+            used = modules_used(script, root) - {f"stages/{stage}.py"}
+            lines += [f"      - {path}" for path in (f"stages/{stage}.py", *sorted(used))]
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    root = Path(__file__).resolve().parent.parent
+    path = root / "dvc.yaml"
+    path.write_text(with_modules(path.read_text(), root))

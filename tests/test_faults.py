@@ -175,11 +175,12 @@ def test_what_a_kill_left_half_written_is_written_over(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_text() == "whole"
 
 
-def test_without_home_display_or_network_two_workers_give_the_same_bits(
-    project: Project, tmp_path: Path
+@pytest.mark.parametrize("workers", ["2", pytest.param("3", marks=pytest.mark.slow)])
+def test_without_home_display_or_network_more_workers_give_the_same_bits(
+    workers: str, project: Project, tmp_path: Path
 ) -> None:
     """A second fresh clone: every hash in dvc.lock is that of the first, with one worker."""
-    other = Project(tmp_path, WORLDMODELS_WORKERS="2", HOME="/nonexistent")
+    other = Project(tmp_path, WORLDMODELS_WORKERS=workers, HOME="/nonexistent")
     other.environment.pop("DISPLAY", None)
     offline = ["unshare", "-Urn"]
     if subprocess.run([*offline, "true"], capture_output=True).returncode != 0:

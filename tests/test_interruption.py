@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from project import STAGES, Project, processes_in
+from project import STAGES, Project, processes_in, stages_run
 
 # Moments to kill at: what a stage says then, and for how many seconds after that, at most, it runs.
 MOMENTS = {
@@ -110,6 +110,25 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(
     assert list(interrupted.root.rglob(".*.partial")) == []
     left = [path for path in (interrupted.root / "scratch").glob("*/*") if path.is_dir()]
     assert [path.parent.name for path in left] == ["evaluate"]  # until another stage runs
+
+
+@pytest.mark.slow
+def test_an_experiment_in_a_temporary_copy_goes_on_too(project: Project, tmp_path: Path) -> None:
+    clone = project.copy(tmp_path)
+    command = ["dvc", "exp", "run", "--temp", "-S", "controller.generations=30"]
+    run = Run(clone, *command)
+    checkpoints = clone.root / "scratch" / "evolve"
+
+    def kill_after_a_generation() -> None:
+        while not list(checkpoints.glob("*/evolution.json")):
+            time.sleep(0.1)
+        run.kill()
+
+    threading.Thread(target=kill_after_a_generation).start()
+    assert run.read(lambda _: None) != 0
+    output = clone.run(*command)
+    assert "evolve: going on after generation" in output
+    assert "evolve" in stages_run(output)
 
 
 def test_ctrl_c_stops_within_two_seconds_and_says_how_to_go_on(

@@ -402,6 +402,13 @@ def test_a_python_error_in_a_worker_is_passed_on(
     assert not_said not in str(caught.value)
 
 
+def test_an_action_that_is_no_number_names_the_episode(folder: str) -> None:
+    with toy_engine(folder, workers=1) as engine:
+        play = engine.play([Episode(track_seed=100, steps=5)], np.array([[np.nan]]))
+        with pytest.raises(RolloutError, match=r"track_seed=100.* expected a finite action in "):
+            list(play)
+
+
 def test_workers_end_with_the_engine(folder: str) -> None:
     with toy_engine(folder, workers=1) as engine:
         list(engine.play([Episode(track_seed=100, steps=5)]))

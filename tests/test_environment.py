@@ -1,0 +1,55 @@
+"""metrics/environment.json says what each stage last ran in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worldmodels import environment as module
+from worldmodels.environment import environment, record_environment
+
+
+def stages_in(path: Path) -> list[list[str]]:
+    return [record["stages"] for record in json.loads(path.read_text())]
+
+
+def test_it_names_the_packages_and_the_processor_that_compute() -> None:
+    here = json.loads(json.dumps(environment()))
+    assert here["packages"]["numpy"] == np.__version__
+    assert here["packages"].keys() >= {"tensorflow", "cma", "gym", "h5py"}
+    assert here["settings"]["TF_ENABLE_ONEDNN_OPTS"] == "1"
+    assert here["processor"]["instruction_sets"] == sorted(here["processor"]["instruction_sets"])
+
+
+def test_stages_of_one_environment_stand_together(tmp_path: Path) -> None:
+    path = tmp_path / "environment.json"
+    for stage in ("sample", "evolve", "sample"):
+        record_environment(stage, path)
+    assert stages_in(path) == [["evolve", "sample"]]
+    assert json.loads(path.read_text())[0]["environment"] == environment()
+
+
+def test_a_stage_that_ran_again_elsewhere_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "environment.json"
+    for stage in ("sample", "evolve"):
+        record_environment(stage, path)
+    monkeypatch.setattr(module, "environment", lambda: {"python": "4.0"})
+    record_environment("evolve", path)
+    assert sorted(stages_in(path)) == [["evolve"], ["sample"]]
+    record_environment("sample", path)
+    assert json.loads(path.read_text()) == [
+        {"environment": {"python": "4.0"}, "stages": ["evolve", "sample"]}
+    ]
+
+
+@pytest.mark.parametrize("content", ["", "{}", '[{"stages": 1}]', "[1]", "\0"])
+def test_a_file_that_is_none_of_ours_is_begun_anew(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "environment.json"
+    path.write_text(content)
+    record_environment("sample", path)
+    assert stages_in(path) == [["sample"]]
