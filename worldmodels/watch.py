@@ -1,0 +1,210 @@
+"""Watch a trained agent drive, in a window or a film: `python -m worldmodels.watch`.
+
+Beside gym's own picture stand the frame that the agent sees, what V makes of it, where M expects
+it to go, and the action as bars. Read `drive` first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from worldmodels.agent import Agent
+from worldmodels.car_racing import FastCarRacing
+from worldmodels.determinism import hide_gpu
+from worldmodels.errors import WorldModelsError
+from worldmodels.files import written_whole
+from worldmodels.film import FRAMES_A_SECOND, Film
+from worldmodels.frames import preprocess
+
+STEPS = 1000  # CarRacing's own limit
+COLUMN = 200  # pixels, the width of what V and M see
+LABEL = 20  # pixels, the height of a line of text
+GAP = 8  # pixels
+PAPER, INK, FAINT = (250, 250, 250), (30, 30, 30), (215, 215, 215)
+BAR_COLOURS = {"steering": (40, 90, 200), "gas": (30, 140, 60), "brake": (200, 50, 40)}
+EVERY = 4  # frames, of which an animated picture shows one
+ANIMATED = (".gif", ".webp")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One step of a drive.
+
+    picture: gym's own, (400, 600, 3). seen: the frame as V gets it; reconstruction: what V makes of
+    it; expected: the next one as M predicts it, decoded; each (height, width, 3). All uint8.
+    action: steering, gas and brake. episode_return: the rewards so far.
+    """
+
+    picture: NDArray[np.uint8]
+    seen: NDArray[np.uint8]
+    reconstruction: NDArray[np.uint8]
+    expected: NDArray[np.uint8]
+    action: NDArray[np.float32]
+    episode_return: float
+
+
+def drive(agent: Agent, *, seed: int, steps: int = STEPS) -> Iterator[Moment]:
+    """Drive one episode on the track of this seed."""
+    env = FastCarRacing(render_mode="rgb_array")
+    frame, _ = env.reset(seed=seed)
+    agent.reset(seed=seed)
+    hidden = cell = np.zeros((1, agent.memory.hidden_units), np.float32)
+    total = 0.0
+    for _ in range(steps):
+        seen = preprocess(frame, agent.vae.image_shape)
+        action = agent.act(frame)
+        z, _ = agent.vae.encode(seen[None])
+        hidden, cell = agent.memory.step(z, action[None], hidden, cell)
+        expected_z = _mean_of_mixture(*agent.memory.mixture(hidden))
+        reconstruction, expected = agent.vae.decode(np.concatenate([z, expected_z]))
+        yield Moment(env.render(), seen, reconstruction, expected, action, total)
+        frame, reward, terminated, truncated, _ = env.step(action.astype(np.float64))
+        total += float(reward)
+        if terminated or truncated:
+            return
+
+
+def _mean_of_mixture(log_weight: tf.Tensor, mean: tf.Tensor, _: tf.Tensor) -> NDArray[np.float32]:
+    expected: NDArray[np.float32] = tf.reduce_sum(tf.exp(log_weight) * mean, axis=-1).numpy()
+    return expected
+
+
+def draw(moment: Moment) -> NDArray[np.uint8]:
+    """A moment as one picture, (height, width, 3) uint8, with even sides."""
+    height, width, _ = moment.picture.shape
+    views = {
+        "the agent sees": moment.seen,
+        "V: what it makes of that": moment.reconstruction,
+        "M: what it expects next": moment.expected,
+    }
+    side = COLUMN * moment.seen.shape[0] // moment.seen.shape[1]  # pixels, height of a view
+    bars = 3 * LABEL + GAP
+    below = max(height + bars, 3 * (side + LABEL)) + 2 * GAP
+    canvas = Image.new("RGB", (_even(width + COLUMN + 3 * GAP), _even(below)), PAPER)
+    pen = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(13)
+    canvas.paste(Image.fromarray(moment.picture), (GAP, GAP))
+    for row, (label, view) in enumerate(views.items()):
+        left, top = width + 2 * GAP, GAP + row * (side + LABEL)
+        pen.text((left, top), label, INK, font)
+        large = cv2.resize(view, (COLUMN, side), interpolation=cv2.INTER_NEAREST)
+        canvas.paste(Image.fromarray(large), (left, top + LABEL - 2))
+    zero_of = {"steering": 0.5, "gas": 0.0, "brake": 0.0}  # of the bar's length
+    for row, ((name, zero), value) in enumerate(zip(zero_of.items(), moment.action, strict=True)):
+        left, top = GAP + 70, height + 2 * GAP + row * LABEL
+        length = width - 70 - 130
+        pen.text((GAP, top), name, INK, font)
+        pen.rectangle((left, top + 3, left + length, top + 13), FAINT)
+        ends = sorted((zero, zero + float(value) * (1 - zero)))
+        pen.rectangle(
+            (left + ends[0] * length, top + 3, left + ends[1] * length, top + 13),
+            BAR_COLOURS[name],
+        )
+    score = f"return {moment.episode_return:.0f}"
+    pen.text((GAP + width, height + 2 * GAP + LABEL), score, INK, font, anchor="ra")
+    return np.asarray(canvas)
+
+
+def _even(length: int) -> int:
+    return length + length % 2  # films have even sides
+
+
+def show(moments: Iterator[Moment]) -> None:
+    """Play in a window, at CarRacing's own speed where the machine can; Escape ends it.
+
+    Raises:
+        WorldModelsError: there is no display.
+    """
+    import pygame
+
+    try:
+        pygame.display.init()
+    except pygame.error as error:
+        raise WorldModelsError(
+            f"expected a display to open a window on, got: {error}; "
+            "`python -m worldmodels.watch --film drive.mp4` writes a film instead"
+        ) from error
+    clock, window = pygame.time.Clock(), None
+    for moment in moments:
+        picture = draw(moment)
+        if window is None:
+            window = pygame.display.set_mode((picture.shape[1], picture.shape[0]))
+            pygame.display.set_caption("World Models")
+        window.blit(pygame.surfarray.make_surface(picture.swapaxes(0, 1)), (0, 0))
+        pygame.display.flip()
+        clock.tick(FRAMES_A_SECOND)
+        for event in pygame.event.get():
+            left = event.type == pygame.KEYDOWN and event.key == pygame.K_ESCAPE
+            if left or event.type == pygame.QUIT:
+                return
+
+
+def write_film(moments: Iterator[Moment], path: Path) -> None:
+    """Write an MP4, or a GIF or WebP, which web pages show as a moving picture.
+
+    Raises:
+        WorldModelsError: the name ends in something else.
+    """
+    if path.suffix == ".mp4":
+        film = Film(path)
+        for moment in moments:
+            film.add(draw(moment))
+        film.close()
+    elif path.suffix in ANIMATED:
+        shown = [
+            Image.fromarray(draw(moment))
+            for step, moment in enumerate(moments)
+            if step % EVERY == 0
+        ]
+        milliseconds = 1000 * EVERY // FRAMES_A_SECOND
+        with written_whole(path) as temporary:
+            shown[0].save(
+                temporary,
+                format=path.suffix[1:],
+                save_all=True,
+                append_images=shown[1:],
+                duration=milliseconds,
+                loop=0,
+            )
+    else:
+        raise WorldModelsError(f"{path}: expected a name that ends in .mp4, .gif or .webp")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Watch an agent; the exit status is 1 if that cannot be."""
+    parser = argparse.ArgumentParser(
+        prog="python -m worldmodels.watch", description="Watch a trained agent drive."
+    )
+    parser.add_argument("--models", default="models", metavar="FOLDER", help="default: models")
+    parser.add_argument("--seed", default=7, type=int, help="of the track; default: 7")
+    parser.add_argument("--steps", default=STEPS, type=int, help=f"at most; default: {STEPS}")
+    parser.add_argument("--film", type=Path, metavar="FILE", help="write .mp4, .gif or .webp")
+    options = parser.parse_args(arguments)
+    if options.film:
+        os.environ["SDL_VIDEODRIVER"] = "dummy"  # gym draws without a display
+    hide_gpu()
+    try:
+        moments = drive(Agent.load(options.models), seed=options.seed, steps=options.steps)
+        if options.film:
+            write_film(moments, options.film)
+        else:
+            show(moments)
+    except WorldModelsError as error:
+        print(f"watch: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
