@@ -146,7 +146,7 @@ def test_an_unfinished_one_stays_whatever_dvc_lock_has(project: Path) -> None:
 
 def test_a_second_run_of_the_same_is_refused(project: Path) -> None:
     with stage_checkpoint("work"):
-        message = "work: expected one run at a time .* wait for the first, or stop it"
+        message = "expected one run of this stage at a time .* wait for the first, or stop it"
         with pytest.raises(WorldModelsError, match=message), stage_checkpoint("work"):
             pass
     with stage_checkpoint("work"):

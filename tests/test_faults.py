@@ -213,8 +213,8 @@ def test_a_second_run_at_once_in_one_clone_is_refused(project: Project, tmp_path
         first.wait()
     (line, _) = output.splitlines()
     assert line == (
-        "evolve: expected one run at a time of the same code, inputs and parameters, got a second "
-        "in this clone; wait for the first, or stop it"
+        "evolve: expected one run of this stage at a time with the same code, inputs and "
+        "parameters, got a second in this clone; wait for the first, or stop it"
     )
 
 

@@ -72,7 +72,7 @@ def stage_checkpoint(stage: str) -> Iterator[Checkpoint]:
     _remove_recorded(scratch)
     inputs = _inputs(stage)
     folder = scratch / stage / _digest(inputs)
-    with _locked(folder, stage):
+    with _locked(folder):
         os.utime(folder)
         _remove_oldest(folder)
         yield Checkpoint(stage, folder)
@@ -108,7 +108,7 @@ def _digest(inputs: _Inputs) -> str:
 
 
 @contextmanager
-def _locked(folder: Path, stage: str) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a checkpoint, which ends with the process that holds it."""
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
@@ -117,8 +117,8 @@ def _locked(folder: Path, stage: str) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise WorldModelsError(
-                f"{stage}: expected one run at a time of the same code, inputs and parameters, got "
-                "a second in this clone; wait for the first, or stop it"
+                "expected one run of this stage at a time with the same code, inputs and "
+                "parameters, got a second in this clone; wait for the first, or stop it"
             ) from None
         folder.mkdir(exist_ok=True)  # if the lock was had by another that removed it
         yield
@@ -155,7 +155,7 @@ def _remove_oldest(current: Path) -> None:
 
 def _remove(folder: Path) -> None:
     """Remove a checkpoint, all or nothing, unless a run holds it."""
-    with suppress(WorldModelsError), _locked(folder, folder.parent.name):
+    with suppress(WorldModelsError), _locked(folder):
         removed = folder.with_name(REMOVED + folder.name)
         folder.rename(removed)
         shutil.rmtree(removed, ignore_errors=True)

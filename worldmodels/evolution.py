@@ -280,7 +280,7 @@ def _drive(
     if not np.isfinite(returns).all():
         bad = outcomes[int(np.argmin(np.isfinite(returns)))]
         raise WorldModelsError(
-            f"evolve: expected a finite return, got {bad.episode_return} from {bad.episode}"
+            f"expected a finite return, got {bad.episode_return} from {bad.episode}"
         )
     frames = sum(outcome.steps for outcome in outcomes)
     return returns.reshape(len(candidates), len(seeds)), frames

@@ -103,7 +103,7 @@ def fit_memory(
             row = MemoryEpoch(at.epoch + 1, at.means.mean("loss"), validate().mean("loss"))
             if not np.isfinite([row.loss, row.val_loss]).all():
                 raise WorldModelsError(
-                    f"train_memory: the loss is not a number in epoch {row.epoch} ({row}); "
+                    f"the loss is not a number in epoch {row.epoch} ({row}); "
                     f"lower memory.learning_rate (it is {params.learning_rate})"
                 )
             at = Position(epoch=at.epoch + 1, rows=[*at.rows, asdict(row)])
@@ -137,7 +137,7 @@ def _steps(sequences: LatentSequences, episodes: Sequence[int], params: MemoryPa
     windows = len(sequences.windows(episodes, rng=None))
     if windows == 0:
         raise WorldModelsError(
-            "train_memory: expected episodes of at least 2 steps, got none; raise sampling.steps"
+            "expected episodes of at least 2 steps, got none; raise sampling.steps"
         )
     return -(-windows // params.batch_size)
 

@@ -97,7 +97,7 @@ def fit_vae(
             )
             if not np.isfinite([row.loss, row.val_loss]).all():
                 raise WorldModelsError(
-                    f"train_vae: the loss is not a number in epoch {row.epoch} ({row}); "
+                    f"the loss is not a number in epoch {row.epoch} ({row}); "
                     f"lower vae.learning_rate (it is {params.learning_rate})"
                 )
             at = Position(epoch=at.epoch + 1, rows=[*at.rows, asdict(row)])
