@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,19 +18,27 @@ import pytest
 from project import STAGES, Project, processes_in, stages_run
 
 # Moments to kill at: what a stage says then, and for how many seconds after that, at most, it runs.
-MOMENTS = {
-    "Running stage '{}':": 8.0,  # anywhere in it, imports included
-    "{}: ": 4.0,  # at work
-    "{}: done in": 0.0,  # between the stage's end and DVC's own writing
-}
+MOMENTS = [
+    (r"Running stage '(\w+)':", 8.0),  # anywhere in it, imports included
+    (r"(\w+): (?!done)", 4.0),  # at work
+    (r"(\w+): done in", 0.0),  # between the stage's end and DVC's own writing
+]
 
 
 @dataclass(frozen=True)
 class Kill:
-    """Kill the pipeline so many seconds after it said this."""
+    """Kill the pipeline so many seconds after a stage, this one or one behind it, said this."""
 
-    line: str
+    stage: str
+    said: str
     after: float
+
+    def is_at(self, line: str) -> bool:
+        """Is it time to count the seconds?"""
+        match = re.match(self.said, line)
+        if match is None or match[1] not in STAGES:
+            return False
+        return STAGES.index(match[1]) >= STAGES.index(self.stage)
 
 
 class Run:
@@ -64,34 +73,24 @@ class Run:
 def kills_in_order(count: int, rng: np.random.Generator) -> list[Kill]:
     """Kills spread over the stages, in the pipeline's order, all kinds of moments in turn."""
     stages = [STAGES[index] for index in sorted(rng.integers(len(STAGES), size=count))]
-    moments = list(MOMENTS.items()) * count
+    moments = MOMENTS * count
     return [
-        Kill(line.format(stage), float(rng.uniform(0, longest)))
-        for stage, (line, longest) in zip(stages, moments, strict=False)
+        Kill(stage, said, float(rng.uniform(0, longest)))
+        for stage, (said, longest) in zip(stages, moments, strict=False)
     ]
 
 
-def run_killed(project: Project, kill: Kill) -> list[str]:
-    """Run the pipeline until it is killed; what it said."""
+def run_killed(project: Project, kill: Kill) -> list[str] | None:
+    """Run the pipeline until it is killed; what it said, or None if it came to its end."""
     run = Run(project)
     timers: list[threading.Timer] = []
 
     def on_line(line: str) -> None:
-        if line.startswith(kill.line) and not timers:
+        if not timers and kill.is_at(line):
             timers.append(threading.Timer(kill.after, run.kill))
             timers[0].start()
 
-    run.read(on_line)
-    return run.lines
-
-
-def go_on_to_the_end(project: Project, kills: Sequence[Kill]) -> list[str]:
-    """Run the pipeline, killed so often, and then to its end; all that was said."""
-    said: list[str] = []
-    for kill in kills:
-        said += run_killed(project, kill)
-    said += project.run("dvc", "repro").splitlines()
-    return said
+    return run.lines if run.read(on_line) == -signal.SIGKILL else None
 
 
 @pytest.mark.parametrize(
@@ -100,12 +99,20 @@ def go_on_to_the_end(project: Project, kills: Sequence[Kill]) -> list[str]:
 def test_killed_at_random_moments_it_ends_with_the_same_bits(
     count: int, project: Project, tmp_path: Path
 ) -> None:
-    rng = np.random.default_rng(count)
-    kills = kills_in_order(count, rng)
     interrupted = Project(tmp_path, WORLDMODELS_CHECKPOINT_SECONDS="0")
-    said = go_on_to_the_end(interrupted, kills)
+    said: list[str] = []
+    killed = 0
+    for kill in kills_in_order(count, np.random.default_rng(count)):
+        lines = run_killed(interrupted, kill)
+        if lines is not None:
+            killed += 1
+            said += lines
+    said += interrupted.run("dvc", "repro").splitlines()
     assert interrupted.read_lock() == project.lock
-    assert any(": going on after" in line for line in said)
+    went_on = sum(": going on after" in line for line in said)
+    print(f"killed {killed} times, went on from a checkpoint {went_on} times")
+    assert killed >= 0.8 * count  # the last may come when all is done
+    assert went_on >= count / 8
     assert processes_in(interrupted.root) == []
     assert list(interrupted.root.rglob(".*.partial")) == []
     left = [path for path in (interrupted.root / "scratch").glob("*/*") if path.is_dir()]
