@@ -27,7 +27,7 @@ def vae_training_steps(precision: Precision) -> Callable[[], float]:
     """Measures some training steps, frames a second."""
     rng = np.random.default_rng(0)
     vae = VAE(IMAGE_SHAPE, LATENT_DIM, precision=precision, rng=rng)
-    step = vae_training.training_step(vae, keras.optimizers.Adam(1e-4), kl_tolerance=0.5)
+    step = vae_training.training_step(vae, keras.optimizers.Adam(1e-4), kl_tolerance=0.5, beta=1.0)
     frames = tf.constant(rng.integers(0, 256, (FRAMES_A_BATCH, *IMAGE_SHAPE, 3), np.uint8))
     noise = tf.constant(rng.standard_normal((FRAMES_A_BATCH, LATENT_DIM), np.float32))
     return _measured(lambda: step(frames, noise)["loss"], FRAMES_A_BATCH)

@@ -17,7 +17,7 @@ from worldmodels.pictures import frame_grid, write_png
 from worldmodels.progress import announce
 from worldmodels.stage_run import run_resumable_stage
 from worldmodels.vae import VAE, VAEParams
-from worldmodels.vae_training import fit_vae
+from worldmodels.vae_training import best_epoch, fit_vae
 
 PICTURES = 10  # frames in the grid of reconstructions
 FRAMES_A_SECOND = 260  # of a default run on two cores without AVX512
@@ -48,8 +48,10 @@ def main(checkpoint: Checkpoint) -> None:
     curve = [asdict(row) for row in rows]
     vae.save("models/vae.h5")
     write_curve("metrics/vae_curve.csv", curve)
-    last = {name: value for name, value in curve[-1].items() if name != "epoch"}
-    write_metrics("metrics/vae.json", last)
+    best = curve[best_epoch(curve) - 1]
+    write_metrics(
+        "metrics/vae.json", {"epochs": len(curve), "best_epoch": best.pop("epoch"), **best}
+    )
     shown = FrameBatches(
         files, held_out, batch_size=min(PICTURES, validation_frames), seed=base.seed
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import h5py
@@ -21,7 +21,7 @@ from worldmodels.hdf5_files import seal
 from worldmodels.model_files import FORMAT, ModelFileError
 from worldmodels.params import ParameterError
 from worldmodels.vae import VAE, Precision, VAEParams, kl_divergence
-from worldmodels.vae_training import VAEEpoch, fit_vae
+from worldmodels.vae_training import VAEEpoch, best_epoch, fit_vae
 
 SHAPES = [(32, 32), (32, 96), (61, 47), (33, 64), (60, 80), (96, 96)]
 
@@ -50,9 +50,16 @@ def set_pixels(vae: VAE, logit: float) -> None:
 
 
 def terms(
-    vae: VAE, frames: NDArray[np.uint8], noise: NDArray[np.float32], *, kl_tolerance: float
+    vae: VAE,
+    frames: NDArray[np.uint8],
+    noise: NDArray[np.float32],
+    *,
+    kl_tolerance: float = 0.0,
+    beta: float = 1.0,
 ) -> dict[str, float]:
-    found = vae.negative_elbo(tf.constant(frames), tf.constant(noise), kl_tolerance=kl_tolerance)
+    found = vae.negative_elbo(
+        tf.constant(frames), tf.constant(noise), kl_tolerance=kl_tolerance, beta=beta
+    )
     return {name: float(value) for name, value in found.items()}
 
 
@@ -79,11 +86,45 @@ def test_without_free_bits_the_loss_is_error_plus_kl_counted_once(
 ) -> None:
     set_posterior(tiny_vae, mean=1.5, log_var=-1.0, scale=1.0)
     noise = np.random.default_rng(1).standard_normal((5, 4), dtype=np.float32)
-    got = terms(tiny_vae, frames, noise, kl_tolerance=0.0)
+    got = terms(tiny_vae, frames, noise)
     kl = divergence_of_each(tiny_vae, frames).mean()
     assert kl > 4
     assert got["kl"] == pytest.approx(kl, rel=1e-5)
-    assert got["loss"] - got["squared_error"] == pytest.approx(kl, rel=1e-4)
+    assert got["free_kl"] == got["kl"]
+    assert got["loss"] - got["reconstruction"] == pytest.approx(kl, rel=1e-4)
+    assert got["elbo"] == pytest.approx(-got["loss"])
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.25, 4.0])
+def test_beta_weighs_the_kl_in_the_loss_and_nowhere_else(
+    tiny_vae: VAE, frames: NDArray[np.uint8], beta: float
+) -> None:
+    set_posterior(tiny_vae, mean=0.0, log_var=0.0, scale=6.0)
+    noise = np.random.default_rng(1).standard_normal((5, 4), dtype=np.float32)
+    tolerance = float(np.median(divergence_of_each(tiny_vae, frames))) / tiny_vae.latent_dim
+    plain = terms(tiny_vae, frames, noise, kl_tolerance=tolerance)
+    got = terms(tiny_vae, frames, noise, kl_tolerance=tolerance, beta=beta)
+    expected = plain["reconstruction"] + beta * plain["free_kl"]
+    assert got.pop("loss") == pytest.approx(expected, rel=1e-6)
+    assert plain.pop("loss") != got
+    assert got == plain
+
+
+def test_the_reconstruction_is_the_gaussian_log_likelihood_up_to_its_constant(
+    tiny_vae: VAE, frames: NDArray[np.uint8]
+) -> None:
+    """Of N(decode(z), 1/2) for each pixel value; the ELBO's other term is the KL."""
+    noise = np.random.default_rng(1).standard_normal((5, 4), dtype=np.float32)
+    mean, log_var = tiny_vae.encode(frames)
+    decoded = tiny_vae.decoder(tf.constant(mean + np.exp(log_var / 2) * noise)).numpy()
+    x, std = frames / 255.0, np.sqrt(0.5)
+    log_normal = -0.5 * ((x - decoded) / std) ** 2 - np.log(std * np.sqrt(2 * np.pi))
+    values = 32 * 32 * 3
+    nats = -log_normal.sum(axis=(1, 2, 3)).mean() - values / 2 * np.log(np.pi)
+    got = terms(tiny_vae, frames, noise)
+    assert got["reconstruction"] == pytest.approx(nats, rel=1e-5)
+    assert got["mse"] == pytest.approx(np.square(x - decoded).mean(), rel=1e-5)
+    assert got["elbo"] == pytest.approx(-nats - divergence_of_each(tiny_vae, frames).mean())
 
 
 def test_free_bits_are_the_mean_of_each_frame_s_larger_one(
@@ -96,9 +137,9 @@ def test_free_bits_are_the_mean_of_each_frame_s_larger_one(
     assert kl.min() < 0.7 * floor < 1.4 * floor < kl.max()
     noise = np.zeros((5, 4), np.float32)
     got = terms(tiny_vae, frames, noise, kl_tolerance=floor / tiny_vae.latent_dim)
-    assert got["loss"] - got["squared_error"] == pytest.approx(
-        np.maximum(kl, floor).mean(), rel=1e-3
-    )
+    free_kl = np.maximum(kl, floor).mean()
+    assert got["loss"] - got["reconstruction"] == pytest.approx(free_kl, rel=1e-3)
+    assert got["free_kl"] == pytest.approx(free_kl, rel=1e-4)
     assert got["kl"] == pytest.approx(kl.mean(), rel=1e-4)
 
 
@@ -111,7 +152,7 @@ def test_free_bits_take_the_pressure_off_a_small_kl(
     def pressure(kl_tolerance: float) -> float:
         with tf.GradientTape() as tape:
             found = tiny_vae.negative_elbo(
-                tf.constant(frames), tf.constant(noise), kl_tolerance=kl_tolerance
+                tf.constant(frames), tf.constant(noise), kl_tolerance=kl_tolerance, beta=1.0
             )
         gradients = tape.gradient(found["loss"], tiny_vae.encoder.trainable_variables)
         return max(float(tf.reduce_max(tf.abs(gradient))) for gradient in gradients)
@@ -130,8 +171,8 @@ def test_the_standard_deviation_is_exp_of_half_the_log_variance(
     z = 0.25 + np.exp(log_var / 2) * noise
     pixels = tiny_vae.decoder(tf.constant(z, tf.float32)).numpy()
     error = ((frames / 255.0 - pixels) ** 2).sum(axis=(1, 2, 3)).mean()
-    got = terms(tiny_vae, frames, noise, kl_tolerance=0.0)
-    assert got["squared_error"] == pytest.approx(error, rel=1e-5)
+    got = terms(tiny_vae, frames, noise)
+    assert got["reconstruction"] == pytest.approx(error, rel=1e-5)
 
     drawn = np.random.default_rng(3).standard_normal((5, 4), dtype=np.float32)
     expected = tiny_vae.decode((0.25 + np.exp(log_var / 2) * drawn).astype(np.float32))
@@ -143,8 +184,8 @@ def test_the_standard_deviation_is_exp_of_half_the_log_variance(
 def test_the_error_does_not_wrap_around_in_uint8(tiny_vae: VAE, value: int, logit: float) -> None:
     set_pixels(tiny_vae, logit)
     frames = np.full((2, 32, 32, 3), value, np.uint8)
-    got = terms(tiny_vae, frames, np.zeros((2, 4), np.float32), kl_tolerance=0.0)
-    assert got["squared_error"] == pytest.approx(32 * 32 * 3)
+    got = terms(tiny_vae, frames, np.zeros((2, 4), np.float32))
+    assert got["reconstruction"] == pytest.approx(32 * 32 * 3)
 
 
 @pytest.mark.parametrize(("logit", "value"), [(-100.0, 0), (0.0, 128), (100.0, 255)])
@@ -283,9 +324,11 @@ def params(epochs: int) -> VAEParams:
     return VAEParams(
         latent_dim=4,
         kl_tolerance=0.5,
+        beta=1.0,
         learning_rate=0.002,
         batch_size=16,
         epochs=epochs,
+        patience=None,
         precision="float32",
     )
 
@@ -308,7 +351,9 @@ def test_training_lowers_the_loss(trained: tuple[VAE, list[VAEEpoch]]) -> None:
     assert rows[-1].loss < 0.7 * rows[0].loss
     assert rows[-1].val_loss < 0.7 * rows[0].val_loss
     for row in rows:  # the rows' means obey the loss's formula too
-        assert row.loss >= row.squared_error + max(row.kl, 0.5 * 4) - 1e-2
+        assert row.loss == pytest.approx(row.reconstruction + row.free_kl, rel=1e-5)
+        assert row.free_kl >= max(row.kl, 0.5 * 4) - 1e-2
+        assert row.val_elbo == pytest.approx(-row.val_reconstruction - row.val_kl, rel=1e-5)
 
 
 def test_training_twice_from_a_seed_gives_the_same_bits(
@@ -379,10 +424,77 @@ class Spy(VAE):
         self.noise: list[NDArray[np.float32]] = []
 
     def negative_elbo(
-        self, frames: tf.Tensor, noise: tf.Tensor, *, kl_tolerance: float
+        self, frames: tf.Tensor, noise: tf.Tensor, *, kl_tolerance: float, beta: float
     ) -> dict[str, tf.Tensor]:
         self.noise.append(noise.numpy())
-        return super().negative_elbo(frames, noise, kl_tolerance=kl_tolerance)
+        return super().negative_elbo(frames, noise, kl_tolerance=kl_tolerance, beta=beta)
+
+
+class Worsening(VAE):
+    """Has these validation losses, one an epoch (of one step to train, one to validate), and
+    keeps its first weight as it was when each epoch was validated."""
+
+    def __init__(self, *val_losses: float) -> None:
+        super().__init__((32, 32), 4, rng=np.random.default_rng(0))
+        self._val_losses = list(val_losses)
+        self.validated: list[NDArray[np.float32]] = []
+        self._steps = 0
+
+    def negative_elbo(
+        self, frames: tf.Tensor, noise: tf.Tensor, *, kl_tolerance: float, beta: float
+    ) -> dict[str, tf.Tensor]:
+        found = super().negative_elbo(frames, noise, kl_tolerance=kl_tolerance, beta=beta)
+        self._steps += 1
+        if self._steps % 2 == 0:
+            found["loss"] = tf.constant(self._val_losses[len(self.validated)], tf.float32)
+            self.validated.append(self.weights[0].numpy())
+        return found
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "epochs", "best"),
+    [
+        ([5.0, 3.0, 4.0, 2.0], None, 4, 4),
+        ([5.0, 3.0, 4.0, 3.0], None, 4, 2),  # the first of equals
+        ([5.0, 3.0, 4.0, 2.0], 1, 3, 2),
+        ([5.0, 3.0, 4.0, 4.0, 1.0], 2, 4, 2),
+        ([5.0, 6.0, 4.0, 4.0, 4.0], 2, 5, 3),
+    ],
+)
+def test_training_ends_without_progress_and_keeps_the_best_weights(
+    batches: tuple[FrameBatches, FrameBatches],
+    eager: None,
+    losses: list[float],
+    patience: int | None,
+    epochs: int,
+    best: int,
+) -> None:
+    _, small = batches
+    vae = Worsening(*losses)
+    given = replace(params(len(losses)), patience=patience)
+    rows = list(fit_vae(vae, given, small, small, seed=0))
+    assert [row.epoch for row in rows] == list(range(1, epochs + 1))
+    assert best_epoch([asdict(row) for row in rows]) == best
+    assert np.array_equal(vae.weights[0].numpy(), vae.validated[best - 1])
+    others = [one for epoch, one in enumerate(vae.validated, 1) if epoch != best]
+    assert not any(np.array_equal(vae.weights[0].numpy(), other) for other in others)
+
+
+def test_the_best_weights_outlive_an_interruption(
+    batches: tuple[FrameBatches, FrameBatches], eager: None, tmp_path: Path
+) -> None:
+    _, small = batches  # two saves an epoch
+    given = replace(params(4), patience=None)
+    whole = Worsening(5.0, 3.0, 4.0, 6.0)
+    rows = list(fit_vae(whole, given, small, small, seed=0))
+    cut = Worsening(5.0, 3.0, 4.0, 6.0)
+    with pytest.raises(KeyboardInterrupt):
+        list(fit_vae(cut, given, small, small, seed=0, checkpoint=PluggedOut(tmp_path, 6)))
+    going_on = Worsening(6.0)
+    checkpoint = Checkpoint("train_vae", tmp_path)
+    rows_again = list(fit_vae(going_on, given, small, small, seed=0, checkpoint=checkpoint))
+    assert [row.val_loss for row in rows_again] == [row.val_loss for row in rows]
+    assert np.array_equal(going_on.weights[0].numpy(), whole.validated[1])
 
 
 def test_noise_is_standard_normal_and_new_in_every_step_but_the_validation_s(
@@ -420,9 +532,11 @@ def test_a_loss_that_is_no_number_names_the_learning_rate(
     [
         ("latent_dim", 0),
         ("kl_tolerance", -0.1),
+        ("beta", -0.1),
         ("learning_rate", 0.0),
         ("batch_size", 0),
         ("epochs", 0),
+        ("patience", 0),
     ],
 )
 def test_params_that_make_no_sense_are_refused(key: str, value: float) -> None:

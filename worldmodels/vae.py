@@ -1,21 +1,54 @@
 """Vision, V: a variational autoencoder that turns a frame into a few Gaussian numbers and back.
 
-The evidence of a frame x under a latent z with prior p(z) = N(0, I) is bounded from below by the
-ELBO
+The evidence. A frame x is taken to come about in two steps: a latent z is drawn from the prior
+p(z) = N(0, I), then x from p(x | z), whose mean the decoder gives. Good weights make the frames
+that were seen likely, so what ought to be maximised is the evidence
 
-    log p(x) >= E_q[log p(x | z)] - KL(q(z | x) || p(z)),    q(z | x) = N(mean(x), exp(log_var(x)))
+    log p(x) = log integral p(x | z) p(z) dz,
 
-With p(x | z) = N(decode(z), 1/2) for every pixel, the first term is minus the squared error summed
-over the pixels, up to a constant. The second has a closed form, for each latent dimension
+an integral over all z of which all but a few explain x not at all: nobody can do it.
 
-    KL = (mean^2 + exp(log_var) - 1 - log_var) / 2.
+The posterior. The few that do explain x are those of p(z | x), which is as hard. The encoder
+guesses it: q(z | x) = N(mean(x), exp(log_var(x))), independent in each dimension. For any q,
 
-z = mean + exp(log_var / 2) * noise (Kingma & Welling 2013) lets gradients through the sampling.
-Architecture after Ha & Schmidhuber 2018, appendix A.1. Read `VAE` first, then `negative_elbo`.
+    log p(x) = E_q[log p(x | z)] - KL(q(z | x) || p(z)) + KL(q(z | x) || p(z | x)),
+
+as Bayes' rule p(z | x) = p(x | z) p(z) / p(x) shows when it is put into the last term.
+
+The ELBO. A KL divergence is never negative, so without its last term the right side is a lower
+bound of the evidence,
+
+    ELBO = E_q[log p(x | z)] - KL(q(z | x) || p(z)),
+
+nearer to it the better the encoder guesses, and free of what nobody can compute. Encoder and
+decoder maximise it together: `reconstruction` and `kl` are its two terms, with their signs turned.
+
+Why squared error. Let p(x | z) = N(decode(z), s^2) for each of the n pixel values. Then
+
+    -log p(x | z) = |x - decode(z)|^2 / (2 s^2) + (n / 2) log(2 pi s^2),
+
+and with s^2 = 1/2, as the paper has it, that is the squared error summed over the frame, in nats,
+and a constant, (n / 2) log pi, which is left out here everywhere. `beta` multiplies the KL: the
+same minimum as with s^2 = beta / 2, a decoder that is asked to be less exact where beta is larger.
+
+The KL has a closed form, since both sides are Gaussian; for each latent dimension
+
+    KL = integral q log(q / p) dz = (mean^2 + exp(log_var) - 1 - log_var) / 2.
+
+Free bits (`kl_tolerance`): below so many nats a dimension, summed over the dimensions, the KL is
+no longer pressed. The loss then has max(KL, kl_tolerance * latent_dim) in place of the KL.
+
+Reparameterisation. The expectation over q is taken from one draw a frame. z = mean +
+exp(log_var / 2) * noise with noise ~ N(0, I) is such a draw, and a smooth function of what the
+encoder says, so gradients go through it (Kingma & Welling 2013).
+
+Architecture after Ha & Schmidhuber 2018, appendix A.1. Read `VAE` first, then
+`VAE.negative_elbo`.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, cast, get_args
@@ -47,25 +80,32 @@ class VAEParams:
 
     latent_dim: independent Gaussians a frame is turned into.
     kl_tolerance: free bits, nats a latent dimension below which the KL is not pressed.
+    beta: weight of the KL against the reconstruction; 1 is the ELBO.
     learning_rate: Adam's at the start; it falls to zero along a cosine.
     batch_size: frames a training step.
-    epochs: passes over the training frames.
+    epochs: passes over the training frames, at most.
+    patience: epochs without a better validation loss after which training ends; null for never.
     precision: what the convolutions compute in, wherever this V is used.
     """
 
     latent_dim: int
     kl_tolerance: float
+    beta: float
     learning_rate: float
     batch_size: int
     epochs: int
+    patience: int | None
     precision: Precision
 
     def __post_init__(self) -> None:
         require("latent_dim", self.latent_dim, 1 <= self.latent_dim <= 1024, "1 to 1024")
         require("kl_tolerance", self.kl_tolerance, 0 <= self.kl_tolerance <= 1000, "0 to 1000")
+        require("beta", self.beta, 0 <= self.beta <= 1000, "0 to 1000")
         require("learning_rate", self.learning_rate, 1e-9 <= self.learning_rate <= 1, "1e-09 to 1")
         require("batch_size", self.batch_size, 1 <= self.batch_size <= 4096, "1 to 4096")
         require("epochs", self.epochs, 1 <= self.epochs <= 100_000, "1 to 100000")
+        patience_fits = self.patience is None or 1 <= self.patience <= 100_000
+        require("patience", self.patience, patience_fits, "1 to 100000, or null")
 
 
 def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
@@ -134,29 +174,37 @@ class VAE:
         return mean, log_var
 
     def negative_elbo(
-        self, frames: Tensor, noise: Tensor, *, kl_tolerance: float
+        self, frames: Tensor, noise: Tensor, *, kl_tolerance: float, beta: float
     ) -> dict[str, Tensor]:
-        """The loss and its terms, means over the batch.
+        """The loss and its terms, means over the batch; the module's text says where from.
 
         Args:
             frames: (batch, height, width, 3) uint8.
             noise: (batch, latent_dim), standard normal.
-            kl_tolerance: free bits; mean over the batch of max(sum of KL, kl_tolerance *
-                latent_dim), as in the paper's code.
+            kl_tolerance: free bits, nats a latent dimension.
+            beta: weight of the KL.
 
         Returns:
-            `loss`, to be minimised; `squared_error` summed over the pixels of a frame; `kl` in
-            nats.
+            `loss`, to be minimised: reconstruction + beta * free_kl.
+            `reconstruction`: nats a frame, the squared error summed over it.
+            `mse`: the squared error of a pixel value from 0 to 1, the mean of a frame's.
+            `kl`: nats a frame. `free_kl`: with free bits, the mean over the batch of max(kl,
+            kl_tolerance * latent_dim), as in the paper's code.
+            `elbo`: -(reconstruction + kl), nats a frame.
         """
         mean, log_var = self.posterior(frames)
         z = mean + tf.exp(0.5 * log_var) * noise  # (batch, latent_dim)
-        error = tf.reduce_sum(tf.square(_pixels(frames) - self.decoder(z)), axis=(1, 2, 3))
+        pixels = _pixels(frames)
+        error = tf.reduce_sum(tf.square(pixels - self.decoder(z)), axis=(1, 2, 3))  # (batch,)
         kl = tf.reduce_sum(kl_divergence(mean, log_var), axis=1)  # (batch,)
         free_kl = tf.maximum(kl, kl_tolerance * self.latent_dim)
         return {
-            "loss": tf.reduce_mean(error + free_kl),
-            "squared_error": tf.reduce_mean(error),
+            "loss": tf.reduce_mean(error + beta * free_kl),
+            "reconstruction": tf.reduce_mean(error),
+            "mse": tf.reduce_mean(error) / math.prod(pixels.shape[1:]),
             "kl": tf.reduce_mean(kl),
+            "free_kl": tf.reduce_mean(free_kl),
+            "elbo": -tf.reduce_mean(error + kl),
         }
 
     def encode(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -1,9 +1,9 @@
-"""Fits the VAE: Adam on the negative ELBO, one row of the training curve an epoch. Read
-`fit_vae`."""
+"""Fits the VAE: Adam on the negative ELBO, one row of the training curve an epoch, in the end the
+weights of the best epoch. Read `fit_vae`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import keras
@@ -17,24 +17,27 @@ from worldmodels.progress import Progress
 from worldmodels.training_checkpoint import Means, Position, TrainingCheckpoint
 from worldmodels.vae import VAE, VAEParams
 
-TERMS = ("loss", "squared_error", "kl")
+TERMS = ("loss", "reconstruction", "mse", "kl", "free_kl", "elbo")  # of `VAE.negative_elbo`
 
 
 @dataclass(frozen=True)
 class VAEEpoch:
-    """One row of the training curve: means over an epoch's frames.
-
-    loss and val_loss: negative ELBO with free bits. squared_error: summed over a frame's pixels.
-    kl: nats.
-    """
+    """One row of the training curve: the terms of `VAE.negative_elbo`, means over an epoch's
+    frames; `val_` are those of held-out frames after the epoch."""
 
     epoch: int
     loss: float
-    squared_error: float
+    reconstruction: float
+    mse: float
     kl: float
+    free_kl: float
+    elbo: float
     val_loss: float
-    val_squared_error: float
+    val_reconstruction: float
+    val_mse: float
     val_kl: float
+    val_free_kl: float
+    val_elbo: float
 
 
 def fit_vae(
@@ -46,7 +49,8 @@ def fit_vae(
     seed: int,
     checkpoint: Checkpoint | None = None,
 ) -> Iterator[VAEEpoch]:
-    """Train in place; yield a row after every epoch.
+    """Train in place; yield a row after every epoch. When the rows have ended, the weights are
+    those of the epoch with the lowest validation loss.
 
     Args:
         vae: the model.
@@ -64,11 +68,12 @@ def fit_vae(
     optimizer = keras.optimizers.Adam(schedule)
     optimizer.build(vae.weights)
 
-    train_step = training_step(vae, optimizer, kl_tolerance=params.kl_tolerance)
+    weighting = {"kl_tolerance": params.kl_tolerance, "beta": params.beta}
+    train_step = training_step(vae, optimizer, **weighting)
 
     @tf.function(reduce_retracing=True, autograph=False)
     def validation_step(frames: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
-        return vae.negative_elbo(frames, noise, kl_tolerance=params.kl_tolerance)
+        return vae.negative_elbo(frames, noise, **weighting)
 
     def validate() -> Means:
         means = Means()
@@ -77,12 +82,13 @@ def fit_vae(
             means.add(validation_step(frames, noise))
         return means
 
-    state = TrainingCheckpoint(checkpoint, [*vae.weights, *optimizer.variables])
+    best = [tf.Variable(weight, trainable=False) for weight in vae.weights]
+    state = TrainingCheckpoint(checkpoint, [*vae.weights, *optimizer.variables, *best])
     at = state.restore()
     yield from (VAEEpoch(**row) for row in at.rows)
     done = at.epoch * training.steps + at.step
     with Progress("train_vae", total, "batch", done=done) as progress:
-        while at.epoch < params.epochs:
+        while at.epoch < params.epochs and not _given_up(at.rows, params.patience):
             for frames in training.epoch(at.epoch, first_step=at.step):
                 noise = _noise(seed, at.epoch, at.step, frames, vae.latent_dim)
                 at.means.add(train_step(frames, noise))
@@ -101,19 +107,37 @@ def fit_vae(
                     f"lower vae.learning_rate (it is {params.learning_rate})"
                 )
             at = Position(epoch=at.epoch + 1, rows=[*at.rows, asdict(row)])
+            if best_epoch(at.rows) == row.epoch:
+                _assign(best, vae.weights)
             state.save(at)
             yield row
+    _assign(vae.weights, best)
+
+
+def best_epoch(rows: Sequence[Mapping[str, float]]) -> int:
+    """The epoch with the lowest validation loss, the first of equals; `rows` are the curve's."""
+    return int(min(rows, key=lambda row: row["val_loss"])["epoch"])
+
+
+def _given_up(rows: Sequence[Mapping[str, float]], patience: int | None) -> bool:
+    """Have so many epochs brought nothing better?"""
+    return patience is not None and len(rows) > 0 and len(rows) - best_epoch(rows) >= patience
+
+
+def _assign(variables: Sequence[tf.Variable], values: Sequence[tf.Variable]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def training_step(
-    vae: VAE, optimizer: keras.optimizers.Optimizer, *, kl_tolerance: float
+    vae: VAE, optimizer: keras.optimizers.Optimizer, *, kl_tolerance: float, beta: float
 ) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
     """A compiled step: frames and noise to the terms of `VAE.negative_elbo`, before the update."""
 
     @tf.function(reduce_retracing=True, autograph=False)
     def step(frames: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
-            terms = vae.negative_elbo(frames, noise, kl_tolerance=kl_tolerance)
+            terms = vae.negative_elbo(frames, noise, kl_tolerance=kl_tolerance, beta=beta)
         gradients = tape.gradient(terms["loss"], vae.weights)
         optimizer.apply_gradients(zip(gradients, vae.weights, strict=True))
         return terms
