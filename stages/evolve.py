@@ -18,6 +18,7 @@ from worldmodels.evolution import (
     evolve,
     validation_curve,
 )
+from worldmodels.evolution_log import CURRENT
 from worldmodels.frames import EnvParams
 from worldmodels.memory import MDNRNN
 from worldmodels.metrics import write_curve, write_metrics
@@ -50,6 +51,11 @@ def main(checkpoint: Checkpoint) -> None:
         f"{params.episodes} tracks, {shape[0] * shape[1]} numbers each",
         seconds=frames / FRAMES_A_SECOND,
     )
+
+    def controller(generation: Generation) -> LinearController:
+        weights = generation.mean_vector.reshape(shape).astype(np.float32)
+        return LinearController(weights, params.inputs, params.latent)
+
     generations: list[Generation] = []
     engine = RolloutEngine(
         FastCarRacing,
@@ -67,14 +73,13 @@ def main(checkpoint: Checkpoint) -> None:
         )
         for generation in run:
             generations.append(generation)
+            controller(generation).save(checkpoint.folder / CURRENT)
             figures = {"population": generation.return_mean, "sigma": generation.sigma}
             if generation.validation is not None:
                 figures["validation"] = generation.validation.return_mean
             progress.advance(1, **figures)
     best, validation = best_validated(generations)
-    LinearController(
-        best.mean_vector.reshape(shape).astype(np.float32), params.inputs, params.latent
-    ).save("models/controller.h5")
+    controller(best).save("models/controller.h5")
     write_curve("metrics/evolution_curve.csv", [generation.row() for generation in generations])
     write_curve("metrics/validation_curve.csv", validation_curve(generations))
     write_metrics(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -13,9 +14,10 @@ from worldmodels import watch
 from worldmodels.agent import Agent
 from worldmodels.car_racing import FastCarRacing
 from worldmodels.controller import LinearController
+from worldmodels.evolution_log import CURRENT
 from worldmodels.memory import MDNRNN
 from worldmodels.vae import VAE
-from worldmodels.watch import Moment, drive, main
+from worldmodels.watch import Moment, drive, follow, main
 
 STEPS = 5
 
@@ -108,3 +110,39 @@ def test_without_a_display_it_says_what_else_can_be_done(
     pygame.display.quit()
     assert main([]) == 1
     assert "expected a display" in capsys.readouterr().err
+
+
+def test_following_takes_up_the_mean_as_it_stands_at_each_episode_s_start(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    agent.vae.save("models/vae.h5")
+    agent.memory.save("models/memory.h5")
+    means = []
+    for generation in range(2):
+        rng = np.random.default_rng(generation)
+        weights = rng.normal(size=(13, 3)).astype(np.float32)
+        means.append(LinearController(weights, ("z", "h"), "mean"))
+    current = Path("scratch/evolve/0123456789abcdef") / CURRENT
+    means[0].save(current)
+    following = follow(Path("models"), seed=4, steps=STEPS)
+    first = [next(following) for _ in range(STEPS)]
+    means[1].save(current)
+    second = [next(following) for _ in range(STEPS)]
+    shutil.rmtree("scratch")  # the evolution has ended
+    assert list(following) == []
+    for moments, mean, track in ((first, means[0], 4), (second, means[1], 5)):
+        expected = drive(Agent(agent.vae, agent.memory, mean), seed=track, steps=STEPS)
+        for moment, other in zip(moments, expected, strict=True):
+            assert np.array_equal(moment.action, other.action)
+            assert np.array_equal(moment.seen, other.seen)
+
+
+def test_without_an_evolution_to_follow_it_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["--follow"]) == 1
+    assert "got none in scratch/evolve: run `dvc repro` in another" in capsys.readouterr().err
+    assert main(["--follow", "--film", "drive.mp4"]) == 1
+    assert "expected a window to follow in, got --film" in capsys.readouterr().err

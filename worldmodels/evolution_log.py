@@ -18,6 +18,7 @@ from worldmodels.errors import WorldModelsError
 from worldmodels.files import written_whole
 
 FILE = "evolution.json"
+CURRENT = "controller.h5"  # beside it: the mean as it stands, for whoever follows the evolution
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Watch a trained agent drive, in a window or a film: `python -m worldmodels.watch`.
 
 Beside gym's own picture stand the frame that the agent sees, what V makes of it, where M expects
-it to go, and the action as bars. Read `drive` first.
+it to go, and the action as bars. With `--follow` it is the mean of the evolution that runs beside,
+as it stands at the start of each episode. Read `drive` first.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -21,11 +23,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from worldmodels.agent import Agent
 from worldmodels.car_racing import FastCarRacing
+from worldmodels.controller import LinearController
 from worldmodels.determinism import hide_gpu
 from worldmodels.errors import WorldModelsError
+from worldmodels.evolution_log import CURRENT
 from worldmodels.files import written_whole
 from worldmodels.film import FRAMES_A_SECOND, Film
 from worldmodels.frames import preprocess
+from worldmodels.memory import MDNRNN
+from worldmodels.vae import VAE
 
 STEPS = 1000  # CarRacing's own limit
 COLUMN = 200  # pixels, the width of what V and M see
@@ -73,6 +79,27 @@ def drive(agent: Agent, *, seed: int, steps: int = STEPS) -> Iterator[Moment]:
         total += float(reward)
         if terminated or truncated:
             return
+
+
+def follow(models: Path, *, seed: int, steps: int = STEPS) -> Iterator[Moment]:
+    """Drive with the mean of the newest evolution in this clone, one episode after the other, each
+    on the next track and with what the mean is by then, for as long as there is one.
+
+    Raises:
+        WorldModelsError: no evolution has ended a generation yet.
+    """
+    for track in count(seed):
+        means = sorted(Path("scratch/evolve").glob(f"*/{CURRENT}"), key=os.path.getmtime)
+        if not means and track == seed:
+            raise WorldModelsError(
+                "expected an evolution to follow, got none in scratch/evolve: run `dvc repro` in "
+                "another terminal, and wait for its first generation"
+            )
+        if not means:
+            return  # it has ended, and its result is in models/
+        vae, memory = VAE.load(models / "vae.h5"), MDNRNN.load(models / "memory.h5")
+        agent = Agent(vae, memory, LinearController.load(means[-1]))
+        yield from drive(agent, seed=track, steps=steps)
 
 
 def _mean_of_mixture(log_weight: tf.Tensor, mean: tf.Tensor, _: tf.Tensor) -> NDArray[np.float32]:
@@ -189,13 +216,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--models", default="models", metavar="FOLDER", help="default: models")
     parser.add_argument("--seed", default=7, type=int, help="of the track; default: 7")
     parser.add_argument("--steps", default=STEPS, type=int, help=f"at most; default: {STEPS}")
+    parser.add_argument("--follow", action="store_true", help="the mean of a running evolution")
     parser.add_argument("--film", type=Path, metavar="FILE", help="write .mp4, .gif or .webp")
     options = parser.parse_args(arguments)
     if options.film:
         os.environ["SDL_VIDEODRIVER"] = "dummy"  # gym draws without a display
     hide_gpu()
     try:
-        moments = drive(Agent.load(options.models), seed=options.seed, steps=options.steps)
+        if options.follow and options.film:
+            raise WorldModelsError(
+                "--follow: expected a window to follow in, got --film; choose one"
+            )
+        if options.follow:
+            moments = follow(Path(options.models), seed=options.seed, steps=options.steps)
+        else:
+            moments = drive(Agent.load(options.models), seed=options.seed, steps=options.steps)
         if options.film:
             write_film(moments, options.film)
         else:
