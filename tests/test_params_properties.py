@@ -26,13 +26,13 @@ from ruamel.yaml import YAML
 from worldmodels.agent import AgentPolicy
 from worldmodels.all_params import AllParams, all_of, load_all
 from worldmodels.controller import controller_shape
+from worldmodels.episode_play import Episode, Outcome, noise_seed
 from worldmodels.errors import WorldModelsError
 from worldmodels.evaluation import evaluation_episodes
 from worldmodels.evolution import evolve
 from worldmodels.memory import MDNRNN
 from worldmodels.params import ParameterError, group_of, read_params
 from worldmodels.presets import apply_preset, preset_names
-from worldmodels.rollout import Episode, Outcome, noise_seed
 from worldmodels.sampling import sampling_episodes
 from worldmodels.vae import VAE
 

@@ -9,9 +9,9 @@ import pytest
 from conftest import MakeOutcome
 from numpy.typing import NDArray
 
+from worldmodels.episode_play import Episode, noise_seed
 from worldmodels.params import ParameterError
 from worldmodels.policies import POLICIES, BrownianPolicy, PolicyName, ScriptedPolicy, UniformPolicy
-from worldmodels.rollout import Episode, noise_seed
 from worldmodels.sampling import SamplingParams, SamplingSummary, sampling_episodes
 from worldmodels.telemetry import COLUMNS
 

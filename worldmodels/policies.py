@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.rollout import Episode
+from worldmodels.episode_play import Episode
 
 PolicyName = Literal["brownian", "uniform"]
 
