@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from benchmarks.measure import Rates, in_turn
 from worldmodels.agent import policy_maker
 from worldmodels.car_racing import FastCarRacing
+from worldmodels.episode_play import Episode
 from worldmodels.memory import MDNRNN
-from worldmodels.rollout import Episode, RolloutEngine, worker_count
+from worldmodels.rollout import RolloutEngine, worker_count
 from worldmodels.vae import VAE, Precision
 
 IMAGE_SHAPE, LATENT_DIM, HIDDEN_UNITS, MIXTURES = (60, 80), 32, 256, 5

@@ -33,9 +33,10 @@ from benchmarks.measure import stay_on_one_core
 from worldmodels.agent import policy_maker
 from worldmodels.car_racing import FastCarRacing
 from worldmodels.determinism import use_one_core
+from worldmodels.episode_play import Episode
 from worldmodels.frames import preprocess
 from worldmodels.memory import MDNRNN
-from worldmodels.rollout import Episode, worker_count
+from worldmodels.rollout import worker_count
 from worldmodels.vae import VAE
 
 STEPS = (SHORTEST + LONGEST) // 2  # the mean length of an episode in `closed_loop`

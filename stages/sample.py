@@ -1,9 +1,11 @@
-"""Drive CarRacing with an exploring policy and store whole episodes."""
+"""Drive CarRacing, exploring and along the centre line, and store whole episodes."""
 
 from __future__ import annotations
 
 from worldmodels.car_racing import FastCarRacing
 from worldmodels.checkpoints import Checkpoint
+from worldmodels.driver import POLICY, DrivingParams, drive, driving_episodes
+from worldmodels.episode_play import EpisodePlay
 from worldmodels.episodes import (
     EpisodeWriter,
     keep_whole_shards,
@@ -22,6 +24,7 @@ from worldmodels.stage_run import run_resumable_stage
 from worldmodels.telemetry import COLUMNS
 
 EPISODES = "data/episodes"
+DRIVING = "data/driving"
 ENVIRONMENTS_A_WORKER = 8
 EPISODES_A_SECOND = 12.0  # of a default run on two cores without AVX512
 
@@ -30,12 +33,14 @@ def main(checkpoint: Checkpoint) -> None:
     base = load_group("base", BaseParams)
     env = load_group("env", EnvParams)
     params = load_group("sampling", SamplingParams)
+    driving = load_group("driving", DrivingParams)
     announce(
         "sample",
         f"{params.episodes} episodes of at most {params.steps} steps by the {params.policy} policy",
         seconds=params.episodes / EPISODES_A_SECOND,
     )
     refuse_episodes(EPISODES)
+    refuse_episodes(DRIVING)
     shards = checkpoint.folder / "episodes"
     driven = keep_whole_shards(shards)
     summary = SamplingSummary()
@@ -65,7 +70,31 @@ def main(checkpoint: Checkpoint) -> None:
             summary.add(outcome.recorded)
             progress.advance(1)
     place_shards(shards, EPISODES)
-    write_metrics("metrics/sample.json", summary.metrics())
+    driven_well = _drive(driving, env, seed=base.seed).metrics()
+    metrics = {f"driving_{key}": value for key, value in driven_well.items()}
+    write_metrics("metrics/sample.json", summary.metrics() | metrics)
+
+
+def _drive(params: DrivingParams, env: EnvParams, *, seed: int) -> SamplingSummary:
+    """Store the scripted driver's episodes, to measure V with: neither V, M nor C trains on them.
+
+    They take seconds, so an interrupted stage drives them anew.
+    """
+    summary = SamplingSummary()
+    play = EpisodePlay(FastCarRacing(), env.image_shape)
+    with EpisodeWriter(
+        DRIVING,
+        environment="FastCarRacing-v2",
+        policy=POLICY,
+        seed=seed,
+        image_shape=env.image_shape,
+        privileged_columns=COLUMNS,
+    ) as writer:
+        for episode, speed in driving_episodes(params, seed=seed):
+            outcome = drive(play, episode, speed=speed)
+            writer.write(outcome)
+            summary.add(outcome.recorded)
+    return summary
 
 
 if __name__ == "__main__":

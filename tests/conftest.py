@@ -16,8 +16,8 @@ from project import STAGES, Project, stages_run
 
 from worldmodels import hdf5_files
 from worldmodels.checkpoints import Checkpoint
+from worldmodels.episode_play import EndReason, Episode, Outcome, Recording
 from worldmodels.episodes import EpisodeWriter
-from worldmodels.rollout import EndReason, Episode, Outcome, Recording
 from worldmodels.telemetry import COLUMNS
 
 if TYPE_CHECKING:

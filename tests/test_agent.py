@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 import worldmodels
 from worldmodels.agent import Agent, AgentPolicy, load_policy
 from worldmodels.controller import LinearController, controller_shape
+from worldmodels.episode_play import Episode
 from worldmodels.errors import WorldModelsError
 from worldmodels.frames import preprocess
 from worldmodels.memory import MDNRNN
 from worldmodels.model_files import ModelFileError, file_digest
-from worldmodels.rollout import Episode
 from worldmodels.vae import VAE
 
 SLOTS, STEPS = 3, 6

@@ -13,6 +13,7 @@ import pytest
 from conftest import MakeOutcome, WriteEpisodes
 from numpy.typing import NDArray
 
+from worldmodels.episode_play import RolloutError
 from worldmodels.episodes import (
     EPISODES_A_SHARD,
     FORMAT,
@@ -24,7 +25,6 @@ from worldmodels.episodes import (
 )
 from worldmodels.errors import WorldModelsError
 from worldmodels.hdf5_files import seal
-from worldmodels.rollout import RolloutError
 
 LENGTHS = [1, 40, 33, 2]
 

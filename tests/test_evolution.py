@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from worldmodels.checkpoints import Checkpoint
 from worldmodels.controller import LinearController
+from worldmodels.episode_play import Episode, Outcome
 from worldmodels.errors import WorldModelsError
 from worldmodels.evolution import (
     ControllerParams,
@@ -27,7 +28,6 @@ from worldmodels.evolution import (
     validation_curve,
 )
 from worldmodels.params import ParameterError
-from worldmodels.rollout import Episode, Outcome
 
 DIMENSIONS = 5
 PARAMS = ControllerParams(

@@ -26,13 +26,14 @@ from ruamel.yaml import YAML
 from worldmodels.agent import AgentPolicy
 from worldmodels.all_params import AllParams, all_of, load_all
 from worldmodels.controller import controller_shape
+from worldmodels.driver import driving_episodes
+from worldmodels.episode_play import Episode, Outcome, noise_seed
 from worldmodels.errors import WorldModelsError
 from worldmodels.evaluation import evaluation_episodes
 from worldmodels.evolution import evolve
 from worldmodels.memory import MDNRNN
 from worldmodels.params import ParameterError, group_of, read_params
 from worldmodels.presets import apply_preset, preset_names
-from worldmodels.rollout import Episode, Outcome, noise_seed
 from worldmodels.sampling import sampling_episodes
 from worldmodels.vae import VAE
 
@@ -207,6 +208,7 @@ def works(params: AllParams) -> None:
         controller.training_seeds,
         controller.validation_seeds,
         evaluation.seeds,
+        params.driving.seeds,
     ):
         assert 0 <= seeds[0] <= seeds[-1] < 2**31
         assert 0 <= noise_seed(params.base.seed, seeds[-1]) < 2**32
@@ -214,6 +216,9 @@ def works(params: AllParams) -> None:
     few = dataclasses.replace(sampling, episodes=min(sampling.episodes, 5))
     for episode in sampling_episodes(few, seed=params.base.seed):
         assert episode.steps * np.prod(params.env.image_shape) * 3 < 2**25  # of a recording
+    for _, speed in driving_episodes(params.driving, seed=params.base.seed):
+        assert type(speed) is float
+        assert 1 <= speed <= 100
     few_evaluated = dataclasses.replace(evaluation, episodes=min(evaluation.episodes, 5))
     assert evaluation_episodes(few_evaluated, film="drive.mp4")[0].track_seed == evaluation.seeds[0]
     rows, columns = controller_shape(
@@ -517,6 +522,11 @@ def test_models_at_the_bounds_act(tiny: Groups, changes: dict[tuple[str, str], A
             "evaluation.first_seed: expected 0 to 2147483646, so that 2 seeds stay below",
         ),
         (
+            {("driving", "first_seed"): 4_000_001},
+            "evaluation.first_seed: expected tracks that nothing else uses, got seeds "
+            "4000000-4000001, which overlap seeds 4000001-4000003 of driving.first_seed",
+        ),
+        (
             {("controller", "generations"): 100_000, ("controller", "episodes"): 100},
             "controller.first_seed: expected tracks that nothing else uses, got seeds "
             "2000000-11999999, which overlap seeds 3000000-3000001 of "
@@ -538,6 +548,9 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "sampling.steps": (2, 1000),
     "sampling.patience": (2, 1000),
     "sampling.first_seed": (0, ENDLESS - 5),  # of six episodes
+    "driving.episodes": (1, 200),
+    "driving.steps": (2, 1000),
+    "driving.first_seed": (0, ENDLESS - 2),  # of three episodes
     "compute.threads": (1, 1024),
     "vae.latent_dim": (1, 1024),
     "vae.kl_tolerance": (0.0, 1000.0),
@@ -646,6 +659,8 @@ def test_a_number_is_taken_up_to_its_bounds_and_no_further(tiny: Groups, key: st
         ("env.image_shape", "[64,64]", (64, 64)),
         ("env.image_shape", "'[64, 64]'", (64, 64)),
         ("env.image_shape", "['64', 6.4e1]", (64, 64)),
+        ("driving.speeds", "[20]", (20.0,)),
+        ("driving.speeds", "'[20, 3.5e1]'", (20.0, 35.0)),
         ("controller.latent", "sample", "sample"),
         ("controller.latent", "'sample'", "sample"),
     ],
@@ -675,6 +690,9 @@ def test_an_override_gives_what_a_person_means(
         ("vae.learning_rate=1e400", "expected a finite number, got inf (float)"),
         ("sampling.random_start=off", "expected true or false, got 'off' (str)"),
         ("controller.inputs=z", "expected a list [a text, ...], got 'z' (str)"),
+        ("driving.speeds=20", "expected a list [a finite number, ...], got 20 (int)"),
+        ("driving.speeds=[fast]", "expected a list [a finite number, ...], got ['fast'] (list)"),
+        ("driving.speeds=[]", "expected 1 to 100 numbers, each from 1 to 100, got [] (list)"),
         ("controller.inputs=[]", "expected [z] or [z, h], got [] (list)"),
         ("+vae.latnet_dim=3", "unknown key, did you mean latent_dim?"),
     ],

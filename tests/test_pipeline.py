@@ -9,9 +9,17 @@ from project import ROOT, STAGES, Project, stages_run
 from ruamel.yaml import YAML
 from stage_modules import modules_used
 
+from worldmodels.episodes import read_episodes
+
 
 def test_every_stage_leaves_its_outputs(project: Project) -> None:
     assert project.metrics("sample")["episodes"] == 6
+    assert project.metrics("sample")["driving_episodes"] == 3
+    driving = list(read_episodes(project.root / "data" / "driving"))
+    assert [episode.track_seed for episode in driving] == [5000000, 5000001, 5000002]
+    frames = sum(len(episode.frames) for episode in driving)
+    assert project.metrics("sample")["driving_frames"] == frames == 120
+    assert project.metrics("sample")["driving_on_road_share"] == 1.0
     assert project.metrics("encode")["frames"] == project.metrics("sample")["frames"]
     for name in ("vae", "memory", "controller", "evaluation"):
         assert project.metrics(name)

@@ -9,13 +9,21 @@ import pytest
 from conftest import MakeOutcome
 from numpy.typing import NDArray
 
+from worldmodels.episode_play import Episode, noise_seed
 from worldmodels.params import ParameterError
-from worldmodels.policies import POLICIES, BrownianPolicy, PolicyName, ScriptedPolicy, UniformPolicy
-from worldmodels.rollout import Episode, noise_seed
+from worldmodels.policies import (
+    POLICIES,
+    BrownianPolicy,
+    PolicyName,
+    RandomAgentPolicy,
+    ScriptedPolicy,
+    UniformPolicy,
+)
 from worldmodels.sampling import SamplingParams, SamplingSummary, sampling_episodes
 from worldmodels.telemetry import COLUMNS
 
-EVERY_POLICY = pytest.mark.parametrize("policy", [BrownianPolicy, UniformPolicy])
+EVERY_POLICY = pytest.mark.parametrize("policy", POLICIES.values())
+ACTIVE_POLICY = pytest.mark.parametrize("policy", [BrownianPolicy, UniformPolicy])
 
 
 def play(
@@ -53,7 +61,7 @@ def test_the_global_generator_has_no_part_and_is_left_alone(policy: type[Scripte
     assert np.array_equal(play(policy(3), 0, 0, 20), first)
 
 
-@EVERY_POLICY
+@ACTIVE_POLICY
 def test_actions_stay_in_gym_s_ranges_and_use_them(policy: type[ScriptedPolicy]) -> None:
     actions = np.concatenate([play(policy(3), 0, seed, 500) for seed in range(5)])
     assert actions.dtype == np.float32
@@ -77,6 +85,51 @@ def test_brownian_controls_wander_and_uniform_ones_jump() -> None:
 def test_a_brownian_car_gets_going() -> None:
     actions = np.concatenate([play(BrownianPolicy(3), 0, seed, 500) for seed in range(5)])
     assert actions[:, 1].mean() > 2 * actions[:, 2].mean()
+
+
+RANDOM_AGENTS = [
+    RandomAgentPolicy(1).script(400, rng=np.random.default_rng(seed)) for seed in range(600)
+]
+
+
+def test_random_agents_weights_are_cauchy_of_a_scale_up_to_a_hundredth() -> None:
+    """Held against the norms of such weights, drawn the plain way."""
+    rng = np.random.default_rng(0)
+    weights = rng.standard_cauchy((5000, 32)) * rng.uniform(0, 0.01, (5000, 1))
+    norms = np.linalg.norm(weights, axis=1)
+    # Gas, not steering: the largest norms saturate either, and half of the brake is clipped away.
+    got = [np.std(np.arctanh(np.clip(2 * gas - 1, -0.999, 0.999))) for _, gas, _ in _columns()]
+    for share in (0.1, 0.25, 0.5, 0.75):
+        assert np.quantile(got, share) == pytest.approx(np.quantile(norms, share), rel=0.2)
+
+
+def test_random_agents_scale_is_drawn_for_an_episode_and_shared_by_its_controls() -> None:
+    spreads = np.log([[np.std(steering), np.std(gas)] for steering, gas, _ in _columns()])
+    assert np.corrcoef(spreads.T)[0, 1] > 0.2
+
+
+def test_random_agents_act_on_normal_noise_that_is_new_at_each_step() -> None:
+    lively = [steering for steering, _, _ in _columns() if 0.3 < np.std(steering) < 0.5]
+    assert len(lively) > 10
+    for steering in lively:
+        before_squashing = np.arctanh(steering)
+        z = (before_squashing - before_squashing.mean()) / before_squashing.std()
+        assert np.mean(np.abs(z) < 1) == pytest.approx(0.683, abs=0.09)
+        assert abs(np.corrcoef(z[1:], z[:-1])[0, 1]) < 0.2
+
+
+def test_random_agents_rest_at_half_gas_and_brake_half_of_the_time() -> None:
+    actions = np.concatenate(RANDOM_AGENTS)
+    assert (actions >= [-1, 0, 0]).all()
+    assert (actions <= 1).all()
+    assert np.median(actions, axis=0) == pytest.approx([0, 0.5, 0], abs=0.02)
+    assert np.mean(actions[:, 2] == 0) == pytest.approx(0.5, abs=0.05)
+    assert np.mean(actions[:, 2] > 0.9) > 0.001
+
+
+def _columns() -> list[NDArray[np.float64]]:
+    """Steering, gas and brake of each random agent, (3, steps)."""
+    return [actions.T for actions in RANDOM_AGENTS]
 
 
 def test_every_name_of_params_is_a_policy() -> None:

@@ -22,16 +22,9 @@ import pytest
 from numpy.typing import NDArray
 
 from worldmodels import rollout
+from worldmodels.episode_play import Episode, Outcome, RolloutError, noise_seed
 from worldmodels.errors import WorldModelsError
-from worldmodels.rollout import (
-    DEATHS_AT_MOST,
-    Episode,
-    Outcome,
-    RolloutEngine,
-    RolloutError,
-    noise_seed,
-    worker_count,
-)
+from worldmodels.rollout import DEATHS_AT_MOST, RolloutEngine, worker_count
 
 IMAGE_SHAPE = (32, 40)
 BATCH = 3
@@ -515,11 +508,11 @@ def test_noise_seeds_differ_by_run_and_track_and_0_is_a_seed() -> None:
 @pytest.mark.parametrize("reason", ["lap", "off_field", "time_limit", "patience"])
 def test_gym_s_ends_have_their_reasons(reason: str) -> None:
     from worldmodels.car_racing import FastCarRacing
-    from worldmodels.rollout import _Slot
+    from worldmodels.episode_play import EpisodePlay
 
     env = FastCarRacing()
-    slot = _Slot(env, IMAGE_SHAPE)
-    slot.begin(0, Episode(track_seed=0, steps=20, patience=4 if reason == "patience" else None))
+    play = EpisodePlay(env, IMAGE_SHAPE)
+    play.begin(Episode(track_seed=0, steps=20, patience=4 if reason == "patience" else None))
     tiles = env.tile_visited_count
     if reason == "lap":
         env.tile_visited_count = len(env.track)  # every tile was visited
@@ -528,7 +521,7 @@ def test_gym_s_ends_have_their_reasons(reason: str) -> None:
     stand_still = np.array([0.0, 0.0, 1.0], np.float32)
     ended: Outcome | NDArray[np.uint8] = np.zeros(0, np.uint8)
     while not isinstance(ended, Outcome):
-        ended = slot.step(stand_still)
+        ended = play.step(stand_still)
     steps = {"lap": 1, "off_field": 1, "time_limit": 20, "patience": 4}[reason]
     assert (ended.reason, ended.steps) == (reason, steps)
     # gym pays for the tiles under the car in the first step; the frames' price is 0.1 each.

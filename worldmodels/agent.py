@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from worldmodels.controller import ACTIONS, LinearController, controller_shape
 from worldmodels.determinism import use_one_core
+from worldmodels.episode_play import Episode
 from worldmodels.errors import WorldModelsError
 from worldmodels.frames import preprocess
 from worldmodels.memory import MDNRNN
-from worldmodels.rollout import Episode
 from worldmodels.row_product import batch_shapes
 from worldmodels.vae import VAE
 

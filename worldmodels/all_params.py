@@ -13,6 +13,7 @@ from typing import get_type_hints
 
 from worldmodels.controller import controller_shape
 from worldmodels.determinism import ComputeParams
+from worldmodels.driver import DrivingParams
 from worldmodels.encoding import EncodingParams
 from worldmodels.episodes import split_episodes
 from worldmodels.evaluation import EvaluationParams
@@ -58,6 +59,7 @@ class AllParams:
     base: BaseParams
     env: EnvParams
     sampling: SamplingParams
+    driving: DrivingParams
     compute: ComputeParams
     vae: VAEParams
     encoding: EncodingParams
@@ -72,6 +74,7 @@ class AllParams:
                 "controller.first_seed": self.controller.training_seeds,
                 "controller.validation_first_seed": self.controller.validation_seeds,
                 "evaluation.first_seed": self.evaluation.seeds,
+                "driving.first_seed": self.driving.seeds,
             }
         )
         self._check_frames()

@@ -26,7 +26,7 @@ from worldmodels.frames import LARGEST_SIDE, SMALLEST_SIDE
 from worldmodels.hdf5_files import Format, open_sealed, require_dataset, sealed_file, vet
 
 if TYPE_CHECKING:
-    from worldmodels.rollout import Outcome
+    from worldmodels.episode_play import Outcome
 
 SHARDS = "shard-*.h5"
 EPISODES_A_SHARD = 16

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from worldmodels.checkpoints import Checkpoint
+from worldmodels.episode_play import STEPS_AT_MOST, Episode, Outcome
 from worldmodels.errors import WorldModelsError
 from worldmodels.files import written_whole
 from worldmodels.params import require, require_seeds
-from worldmodels.rollout import STEPS_AT_MOST, Episode, Outcome
 
 COLUMNS = ["episode", "seed", "return", "steps", "tiles", "end"]  # of metrics/episodes.csv
 SOLVED = 900.0  # the mean over 100 episodes that gym asks for

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from worldmodels.checkpoints import Checkpoint
 from worldmodels.controller import Latent, require_inputs
+from worldmodels.episode_play import STEPS_AT_MOST, Episode, noise_seed
 from worldmodels.errors import WorldModelsError
 from worldmodels.evolution_log import EvolutionLog, Told, Validation
 from worldmodels.params import require, require_seeds, require_together
-from worldmodels.rollout import STEPS_AT_MOST, Episode, RolloutEngine, noise_seed
+from worldmodels.rollout import RolloutEngine
 
 AT_MOST = {  # the paper: 16 episodes, 1,800 generations
     "episodes": 10_000,

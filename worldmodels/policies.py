@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.rollout import Episode
+from worldmodels.episode_play import Episode
 
-PolicyName = Literal["brownian", "uniform"]
+PolicyName = Literal["brownian", "uniform", "random_agent"]
 
 
 class ScriptedPolicy:
@@ -81,7 +81,28 @@ class BrownianPolicy(ScriptedPolicy):
         return np.clip(controls, [-1.0, 0.0, 0.0], 1.0)
 
 
+class RandomAgentPolicy(ScriptedPolicy):
+    """The paper's explorer: V, M and C with Cauchy weights (Ha & Schmidhuber's extract.py).
+
+    Their loaders divide what V and M are given by 10,000: whatever a frame shows, z is N(0, I) and
+    h is 0. What is left is C, linear in noise that is new at each step, with weights of a scale
+    drawn for each episode. Most such agents keep near half gas, few ever slam a control.
+    """
+
+    LATENT_DIM = 32
+    LARGEST_SCALE = 0.01
+
+    def script(self, steps: int, *, rng: np.random.Generator) -> NDArray[np.float64]:
+        scale = rng.uniform(0, self.LARGEST_SCALE)
+        weights = scale * rng.standard_cauchy((self.LATENT_DIM, 3))
+        bias = scale * rng.standard_cauchy(3)
+        z = rng.standard_normal((steps, self.LATENT_DIM))
+        steering, gas, brake = np.tanh(z @ weights + bias).T
+        return np.stack([steering, (gas + 1) / 2, np.clip(brake, 0, 1)], axis=1)
+
+
 POLICIES: dict[PolicyName, type[ScriptedPolicy]] = {
     "brownian": BrownianPolicy,
     "uniform": UniformPolicy,
+    "random_agent": RandomAgentPolicy,
 }

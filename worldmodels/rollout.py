@@ -17,97 +17,24 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodels.episode_play import Episode, EpisodePlay, Outcome, RolloutError
 from worldmodels.errors import WorldModelsError
-from worldmodels.film import Film
-from worldmodels.frames import preprocess
-from worldmodels.telemetry import COLUMNS, Telemetry
 
 if TYPE_CHECKING:
     from gym.envs.box2d.car_racing import CarRacing
 
-STEPS_AT_MOST = 1000  # of a CarRacing episode
-FRAME_COST = 0.1  # what CarRacing charges for every frame
 DEATHS_AT_MOST = 3  # of workers on the same episode, before the episode itself is suspected
 EPISODES_A_WORKER = 1024  # then it is replaced: pybox2d leaks 1 to 3 kB at every reset
 SILENCE_AT_MOST = 120.0  # seconds without a sign of life before a worker counts as hung
 SIGN_OF_LIFE_EVERY = 5.0  # seconds
-
-EndReason = Literal["lap", "off_field", "time_limit", "patience"]
-
-
-@dataclass(frozen=True)
-class Episode:
-    """One episode to play.
-
-    track_seed: what the environment is reset with; the same seed gives the same track.
-    noise_seed: what the policy draws its noise from.
-    candidate: which of the candidates handed to `RolloutEngine.play` drives.
-    steps: the episode is truncated after this many.
-    patience: give up after this many steps without a new tile; None plays on.
-    random_start: start on a tile drawn by the environment, not the track's first.
-    record: bring back frames, actions, rewards and privileged values.
-    film: write what gym's own camera sees to this MP4.
-    """
-
-    track_seed: int
-    noise_seed: int = 0
-    candidate: int = 0
-    steps: int = STEPS_AT_MOST
-    patience: int | None = None
-    random_start: bool = False
-    record: bool = False
-    film: str | None = None
-
-
-@dataclass
-class Recording:
-    """What an episode looked like; row t is what was seen, the action chosen on seeing it, and what
-    followed.
-
-    frames: (steps, height, width, 3) uint8, preprocessed.
-    actions: (steps, 3) float32. rewards: (steps,) float32. privileged: (steps, 6) float32.
-    """
-
-    frames: NDArray[np.uint8]
-    actions: NDArray[np.float32]
-    rewards: NDArray[np.float32]
-    privileged: NDArray[np.float32]
-
-
-@dataclass
-class Outcome:
-    """How an episode ended.
-
-    episode_return: the sum of rewards. An episode given up for want of patience is charged the
-    frames that it would still have cost, so that giving up is never the better choice.
-    """
-
-    episode: Episode
-    episode_return: float
-    steps: int
-    tiles: int
-    reason: EndReason
-    recording: Recording | None = None
-
-    @property
-    def recorded(self) -> Recording:
-        """The recording of an episode that asked for one.
-
-        Raises:
-            RolloutError: it did not.
-        """
-        if self.recording is None:
-            raise RolloutError(f"{self.episode}: expected record=True, got no recording")
-        return self.recording
 
 
 class Policy(Protocol):
@@ -132,15 +59,6 @@ class Policy(Protocol):
         """
 
 
-class RolloutError(WorldModelsError):
-    """An episode could not be played."""
-
-
-def noise_seed(seed: int, track_seed: int) -> int:
-    """The noise seed of the episode on this track, of a run with this `base.seed`."""
-    return int(np.random.SeedSequence([seed, track_seed]).generate_state(1)[0])
-
-
 def worker_count() -> int:
     """WORLDMODELS_WORKERS, or the number of cores that this process may use.
 
@@ -156,86 +74,6 @@ def worker_count() -> int:
             "unset it to use all cores"
         )
     return int(text)
-
-
-class _Slot:
-    """One environment of a worker and the episode that runs in it."""
-
-    def __init__(self, env: CarRacing, image_shape: tuple[int, int]) -> None:
-        self._env = env
-        self._image_shape = image_shape
-        self.job: int | None = None
-
-    def begin(self, job: int, episode: Episode) -> NDArray[np.uint8]:
-        self.job, self.episode = job, episode
-        options = {"start_tile": "random"} if episode.random_start else None
-        frame, _ = self._env.reset(seed=episode.track_seed, options=options)
-        self._return = 0.0
-        self._steps = 0
-        self._tiles = self._env.tile_visited_count
-        self._steps_since_tile = 0
-        self._film = Film(episode.film) if episode.film else None
-        if episode.record:
-            height, width = self._image_shape
-            self._frames = np.empty((episode.steps, height, width, 3), np.uint8)
-            self._actions = np.empty((episode.steps, 3), np.float32)
-            self._rewards = np.empty(episode.steps, np.float32)
-            self._privileged = np.empty((episode.steps, len(COLUMNS)), np.float32)
-            self._telemetry = Telemetry(self._env)
-        self._seen = preprocess(frame, self._image_shape)
-        return self._seen
-
-    def step(self, action: NDArray[np.float32]) -> Outcome | NDArray[np.uint8]:
-        """The outcome, if that was the last step, or else the next preprocessed frame."""
-        episode = self.episode
-        row = self._steps
-        if episode.record:
-            self._frames[row] = self._seen
-            self._actions[row] = action
-            self._privileged[row] = self._telemetry.measure()
-        if self._film:
-            self._film.add(self._env.render())
-        if not np.isfinite(action).all():
-            raise RolloutError(f"{episode}: expected a finite action in step {row}, got {action}")
-        frame, reward, terminated, truncated, _ = self._env.step(action.astype(np.float64))
-        if episode.record:
-            self._rewards[row] = reward
-        self._return += reward
-        self._steps += 1
-        self._steps_since_tile += 1
-        if self._env.tile_visited_count > self._tiles:
-            self._tiles = self._env.tile_visited_count
-            self._steps_since_tile = 0
-        if terminated:
-            return self._outcome("off_field")
-        if truncated:
-            return self._outcome("lap")
-        if self._steps == episode.steps:
-            return self._outcome("time_limit")
-        if episode.patience is not None and self._steps_since_tile >= episode.patience:
-            self._return -= FRAME_COST * (episode.steps - self._steps)
-            return self._outcome("patience")
-        self._seen = preprocess(frame, self._image_shape)
-        return self._seen
-
-    def _outcome(self, reason: EndReason) -> Outcome:
-        self.job = None
-        if self._film:
-            self._film.close()
-        recording = None
-        if self.episode.record:
-            rows = slice(self._steps)
-            recording = Recording(
-                self._frames[rows], self._actions[rows], self._rewards[rows], self._privileged[rows]
-            )
-        return Outcome(
-            self.episode,
-            float(self._return),
-            self._steps,
-            int(self._tiles),
-            reason,
-            recording,
-        )
 
 
 class _Worker:
@@ -254,38 +92,28 @@ class _Worker:
         self._make_env = make_env
         self._policy = make_policy(batch_size)
         self._image_shape = image_shape
-        self._slots: list[_Slot | None] = [None] * batch_size
+        self._plays: list[EpisodePlay | None] = [None] * batch_size
+        self._jobs: dict[int, int] = {}  # what runs, by its slot's index
         self._frames = np.zeros((batch_size, *image_shape, 3), np.uint8)
         self._queue: deque[tuple[int, Episode]] = deque()
 
     def run(self) -> None:
         """Play whatever the engine sends, until it hangs up."""
         told = time.monotonic()
-        running: dict[int, _Slot] = {}
         while True:
-            self._receive(wait_for_work=not running)
+            self._receive(wait_for_work=not self._jobs)
             self._fill()
-            running = self._running()
-            actions = self._policy.act(self._frames[list(running)], list(running))
-            for (index, slot), action in zip(list(running.items()), actions, strict=True):
-                job = slot.job
-                ended = slot.step(action)
+            running = sorted(self._jobs)
+            actions = self._policy.act(self._frames[running], running)
+            for index, action in zip(running, actions, strict=True):
+                ended = self._play_in(index).step(action)
                 if isinstance(ended, Outcome):
-                    self._pipe.send(("outcome", job, ended))
-                    del running[index]
+                    self._pipe.send(("outcome", self._jobs.pop(index), ended))
                 else:
                     self._frames[index] = ended
             if time.monotonic() - told > SIGN_OF_LIFE_EVERY:
                 told = time.monotonic()
                 self._pipe.send(("alive",))
-
-    def _running(self) -> dict[int, _Slot]:
-        """Slots with an episode in them, by their index."""
-        return {
-            index: slot
-            for index, slot in enumerate(self._slots)
-            if slot is not None and slot.job is not None
-        }
 
     def _receive(self, *, wait_for_work: bool) -> None:
         while self._pipe.poll(None if wait_for_work and not self._queue else 0):
@@ -296,16 +124,20 @@ class _Worker:
                 self._queue.append(payload)
 
     def _fill(self) -> None:
-        for index in range(len(self._slots)):
+        for index in range(len(self._plays)):
             if not self._queue:
                 return
-            slot = self._slots[index]
-            if slot is None:
-                slot = self._slots[index] = _Slot(self._make_env(), self._image_shape)
-            if slot.job is None:
-                job, episode = self._queue.popleft()
-                self._frames[index] = slot.begin(job, episode)
+            if index not in self._jobs:
+                self._jobs[index], episode = self._queue.popleft()
+                self._frames[index] = self._play_in(index).begin(episode)
                 self._policy.begin(index, episode)
+
+    def _play_in(self, index: int) -> EpisodePlay:
+        """A slot's environment, made when its first episode comes."""
+        play = self._plays[index]
+        if play is None:
+            play = self._plays[index] = EpisodePlay(self._make_env(), self._image_shape)
+        return play
 
 
 def _run_worker(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from worldmodels.episode_play import STEPS_AT_MOST, Episode, Recording, noise_seed
 from worldmodels.params import require, require_seeds
 from worldmodels.policies import PolicyName
-from worldmodels.rollout import STEPS_AT_MOST, Episode, Recording, noise_seed
 from worldmodels.telemetry import COLUMNS, ROAD_HALF_WIDTH
 
 if TYPE_CHECKING:
