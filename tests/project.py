@@ -13,7 +13,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-STAGES = ["check_params", "sample", "train_vae", "encode", "train_memory", "evolve", "evaluate"]
+STAGES = [
+    "check_params",
+    "sample",
+    "train_vae",
+    "inspect_vision",
+    "encode",
+    "train_memory",
+    "evolve",
+    "evaluate",
+]
 
 
 class Project:

@@ -48,13 +48,14 @@ def _imports(tree: ast.AST) -> list[str]:
 def with_modules(dvc_yaml: str, root: Path) -> str:
     """dvc.yaml with the modules of each stage as the last of its dependencies."""
     lines: list[str] = []
-    stage = ""
+    stage = listed = ""
     for line in dvc_yaml.splitlines():
         if named := re.fullmatch(r"  (\w+):", line):
             stage = named[1]
         if re.fullmatch(r"      - (stages|worldmodels)/\S+\.py", line):
             continue
-        if line == "    outs:":
+        if line in ("    outs:", "    metrics:") and stage != listed:
+            listed = stage
             script = root / "stages" / f"{stage}.py"
             used = modules_used(script, root) - {f"stages/{stage}.py"}
             lines += [f"      - {path}" for path in (f"stages/{stage}.py", *sorted(used))]

@@ -560,6 +560,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "vae.epochs": (1, 100_000),
     "vae.patience": (1, 100_000),
     "encoding.batch_size": (1, 4096),
+    "inspection.frames": (8, 20_000),
+    "inspection.map_frames": (16, 20_000),
     "memory.hidden_units": (1, 4096),
     "memory.mixtures": (1, 100),
     "memory.sequence_length": (1, 1000),

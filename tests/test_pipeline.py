@@ -21,9 +21,9 @@ def test_every_stage_leaves_its_outputs(project: Project) -> None:
     assert project.metrics("sample")["driving_frames"] == frames == 120
     assert project.metrics("sample")["driving_on_road_share"] == 1.0
     assert project.metrics("encode")["frames"] == project.metrics("sample")["frames"]
-    for name in ("vae", "memory", "controller", "evaluation"):
+    for name in ("vae", "vision", "memory", "controller", "evaluation"):
         assert project.metrics(name)
-    for name in ("vae_reconstructions", "drive"):
+    for name in ("vae_reconstructions", "vision_map", "drive"):
         assert cv2.imread(str(project.root / "metrics" / f"{name}.png")) is not None
     film = cv2.VideoCapture(str(project.root / "data" / "drive.mp4"))
     assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 100
@@ -43,7 +43,12 @@ def test_again_there_is_nothing_to_do(project: Project) -> None:
 def test_plots_are_declared_so_that_dvc_draws_them(project: Project) -> None:
     project.run("dvc", "plots", "show", "--out", "plots_html")
     page = (project.root / "plots_html" / "index.html").read_text()
-    for title in ("VAE, negative ELBO", "MDN-RNN, negative log likelihood", "CMA-ES, return"):
+    for title in (
+        "VAE, negative ELBO",
+        "V, KL of each latent dimension",
+        "MDN-RNN, negative log likelihood",
+        "CMA-ES, return",
+    ):
         assert title in page
 
 

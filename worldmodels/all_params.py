@@ -31,6 +31,7 @@ from worldmodels.params import (
 )
 from worldmodels.sampling import SamplingParams
 from worldmodels.vae import VAEParams
+from worldmodels.vision_frames import InspectionParams
 
 # Measured: a training step of V takes 430 bytes a pixel, 7 GB at this limit.
 PIXELS_A_BATCH = 2**24  # 4,096 frames of 64 x 64; the paper's 100 have 409,600
@@ -63,6 +64,7 @@ class AllParams:
     compute: ComputeParams
     vae: VAEParams
     encoding: EncodingParams
+    inspection: InspectionParams
     memory: MemoryParams
     controller: ControllerParams
     evaluation: EvaluationParams

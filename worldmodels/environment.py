@@ -19,7 +19,8 @@ RECORD = Path("metrics/environment.json")
 # Those that compute; the others only move results about.
 PACKAGES = (
     *("box2d-py", "cma", "gym", "h5py", "imageio-ffmpeg", "keras", "ml-dtypes", "numpy"),
-    *("opencv-python-headless", "pygame", "tensorflow"),
+    *("matplotlib", "opencv-python-headless", "pillow", "pygame", "scikit-learn", "scipy"),
+    "tensorflow",
 )
 # Of the features that /proc/cpuinfo lists, those by which libraries choose their kernels.
 INSTRUCTION_SETS = ("amx", "avx", "bmi", "f16c", "fma", "sse", "ssse")

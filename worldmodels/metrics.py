@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import pandas as pd
 
@@ -14,21 +15,32 @@ from worldmodels.files import written_whole
 
 SIGNIFICANT_DIGITS = 6
 
+# DVC joins the names of nested metrics with dots.
+Metrics: TypeAlias = Mapping[str, "int | float | bool | Metrics"]
 
-def write_metrics(path: str | Path, metrics: Mapping[str, int | float | bool]) -> None:
-    """Write metrics as JSON, floats to six significant digits.
+
+def write_metrics(path: str | Path, metrics: Metrics) -> None:
+    """Write metrics as JSON, nested as they are, floats to six significant digits.
 
     Raises:
         WorldModelsError: one of them is not a finite number.
     """
-    rounded: dict[str, int | float | bool] = {}
-    for name, value in metrics.items():
-        if not math.isfinite(value):
-            raise WorldModelsError(f"{path}: {name}: expected a finite number, got {value}")
-        is_float = isinstance(value, float)
-        rounded[name] = float(f"{value:.{SIGNIFICANT_DIGITS}g}") if is_float else value
+    rounded = _rounded(metrics, f"{path}: ")
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(rounded, indent=2) + "\n")
+
+
+def _rounded(metrics: Metrics, place: str) -> dict[str, object]:
+    rounded: dict[str, object] = {}
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            rounded[name] = _rounded(value, f"{place}{name}.")
+            continue
+        if not math.isfinite(value):
+            raise WorldModelsError(f"{place}{name}: expected a finite number, got {value}")
+        is_float = isinstance(value, float)
+        rounded[name] = float(f"{value:.{SIGNIFICANT_DIGITS}g}") if is_float else value
+    return rounded
 
 
 def write_curve(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:

@@ -1,0 +1,55 @@
+"""Judge V by held-out frames: reconstruction, generation, latent space, use for control."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worldmodels.determinism import (
+    ComputeParams,
+    hide_gpu,
+    make_deterministic,
+    use_threads,
+)
+from worldmodels.encoding import EncodingParams
+from worldmodels.episodes import EpisodeFiles
+from worldmodels.params import BaseParams, load_group
+from worldmodels.progress import announce
+from worldmodels.stage_run import run_stage
+from worldmodels.vae import VAE
+from worldmodels.vision_frames import InspectionParams
+from worldmodels.vision_report import inspect_vision
+
+# Of a default run on two cores.
+FRAMES_A_SECOND = 100
+SECONDS_OF_PICTURES = 15
+
+
+def main() -> None:
+    base = load_group("base", BaseParams)
+    params = load_group("inspection", InspectionParams)
+    encoding = load_group("encoding", EncodingParams)
+    hide_gpu()
+    use_threads(load_group("compute", ComputeParams).threads)
+    make_deterministic(base.seed)
+    vae = VAE.load("models/vae.h5")
+    explored, driving = EpisodeFiles("data/episodes"), EpisodeFiles("data/driving")
+    for files in (explored, driving):
+        files.require_image_shape(vae.image_shape)
+    announce(
+        "inspect_vision",
+        f"{params.frames} frames of each set at most",
+        seconds=SECONDS_OF_PICTURES + 2 * params.frames / FRAMES_A_SECOND,
+    )
+    inspect_vision(
+        vae,
+        explored,
+        driving,
+        params,
+        validation_share=base.validation_share,
+        batch_size=encoding.batch_size,
+        rng=np.random.default_rng(base.seed),
+    )
+
+
+if __name__ == "__main__":
+    run_stage("inspect_vision", main)

@@ -1,0 +1,205 @@
+"""V's report: every measure of both sets of held-out frames, as metrics, tables and pictures.
+
+`vision_frames` says what the sets are, and that experiments with another sampling policy can only
+be compared on `driving`. Read `inspect_vision`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from worldmodels.encoding import Decoder, Encoder
+from worldmodels.episodes import EpisodeFiles, split_episodes
+from worldmodels.latent_map import map_latents
+from worldmodels.metrics import Metrics, write_curve, write_metrics
+from worldmodels.probes import Probes, probe
+from worldmodels.reconstruction import Reconstruction, Rows, reconstruction
+from worldmodels.telemetry import COLUMNS
+from worldmodels.vae import VAE
+from worldmodels.vision_charts import (
+    draw_coloured_map,
+    draw_coverage,
+    draw_dimensions,
+    draw_probe_predictions,
+    draw_probe_scores,
+    draw_thumbnails,
+)
+from worldmodels.vision_coverage import cover
+from worldmodels.vision_frames import InspectionParams, read_held_out, read_privileged
+from worldmodels.vision_measures import (
+    Dimensions,
+    Seen,
+    dimensions,
+    evenly,
+    generation,
+    interpolation,
+    latent_space,
+    see,
+)
+from worldmodels.vision_pictures import (
+    draw_generated,
+    draw_interpolations,
+    draw_reconstructions,
+    draw_traversals,
+    draw_worst,
+)
+
+
+def inspect_vision(
+    vae: VAE,
+    explored: EpisodeFiles,
+    driving: EpisodeFiles,
+    params: InspectionParams,
+    *,
+    validation_share: float,
+    batch_size: int,
+    rng: np.random.Generator,
+    folder: str | Path = "metrics",
+) -> None:
+    """Measure V and write `vision.json`, and `vision_*.csv` and `.png`, to `folder`.
+
+    Args:
+        vae: what is judged.
+        explored: the episodes that V was fitted to, its validation episodes among them.
+        driving: episodes that it was not.
+        params: the `inspection` group.
+        validation_share: of the first, as V's training held them out.
+        batch_size: frames encoded or decoded at once.
+        rng: of all that is drawn.
+
+    Raises:
+        EpisodeFileError: a set has too few frames, or a file is damaged or unsafe.
+    """
+    folder = Path(folder)
+    clock = _Clock()
+    encode = Encoder(vae, batch_size=batch_size).encode
+    decode = Decoder(vae, batch_size=batch_size).decode
+    training, validation = split_episodes(len(explored.episodes), validation_share)
+    whole = list(range(len(driving.episodes)))
+    sets = {
+        held_out.name: see(held_out, encode, decode)
+        for held_out in (
+            read_held_out("driving", driving, whole, count=params.frames),
+            read_held_out("explored", explored, validation, count=params.frames),
+        )
+    }
+    clock.said("frames read, encoded and decoded")
+    reconstructions: dict[str, Reconstruction] = {}
+    of_dimensions: dict[str, Dimensions] = {}
+    probes: dict[str, Probes] = {}
+    metrics: dict[str, Metrics] = {}
+    for name, seen in sets.items():
+        reconstructions[name] = reconstruction(seen)
+        of_dimensions[name] = dimensions(seen, decode)
+        held_out = seen.held_out
+        probes[name] = probe(seen.mean, held_out.privileged, held_out.episodes, rng=rng)
+        metrics[name] = {
+            "frames": len(seen.mean),
+            "reconstruction": reconstructions[name].metrics(),
+            "generation": generation(seen, decode, rng=rng),
+            "latent_space": latent_space(seen, of_dimensions[name], rng=rng),
+            "interpolation": interpolation(seen, encode, decode, rng=rng),
+            "probes": probes[name].r2,
+        }
+        clock.said(f"{name} measured")
+    coverage = cover(read_privileged(explored, training), read_privileged(driving, whole))
+    write_metrics(folder / "vision.json", {**metrics, "coverage": coverage.metrics()})
+    write_curve(folder / "vision_scenes.csv", _scene_rows(reconstructions))
+    write_curve(folder / "vision_dimensions.csv", _dimension_rows(of_dimensions))
+    write_curve(folder / "vision_probes.csv", _probe_rows(probes))
+    write_curve(folder / "vision_coverage.csv", coverage.table())
+    clock.said("coverage counted, tables written")
+
+    shown = sets["driving"]
+    draw_reconstructions(folder / "vision_reconstructions.png", list(sets.values()))
+    draw_worst(folder / "vision_worst.png", shown, reconstructions["driving"])
+    draw_generated(
+        folder / "vision_generated.png",
+        shown.held_out,
+        decode,
+        latent_dim=vae.latent_dim,
+        rng=rng,
+    )
+    draw_traversals(folder / "vision_traversals.png", shown, of_dimensions["driving"], decode)
+    draw_interpolations(folder / "vision_interpolations.png", shown, decode, rng=rng)
+    draw_dimensions(folder / "vision_dimensions.png", of_dimensions)
+    draw_probe_scores(folder / "vision_probes.png", probes)
+    draw_probe_predictions(folder / "vision_probe_predictions.png", probes)
+    draw_coverage(folder / "vision_coverage.png", coverage)
+    clock.said("pictures drawn")
+    _draw_map(folder, sets, params.map_frames, rng=rng)
+    clock.said("map drawn")
+
+
+def _draw_map(
+    folder: Path, sets: Mapping[str, Seen], count: int, *, rng: np.random.Generator
+) -> None:
+    chosen = {name: evenly(len(seen.mean), count // len(sets)) for name, seen in sets.items()}
+    of_each = ", ".join(
+        f"{len(rows)} of {len(sets[name].mean)} {name}" for name, rows in chosen.items()
+    )
+    note = f"a subsample of the frames: {of_each}"
+    means, frames, privileged = (
+        np.concatenate([values(sets[name])[rows] for name, rows in chosen.items()])
+        for values in (
+            lambda seen: seen.mean,
+            lambda seen: seen.held_out.frames,
+            lambda seen: seen.held_out.privileged,
+        )
+    )
+    names = [name for name, rows in chosen.items() for _ in rows]
+    places = map_latents(means, seed=int(rng.integers(2**31)))
+    order = rng.permutation(len(places))  # whose thumbnail comes first
+    draw_thumbnails(folder / "vision_map.png", places[order], frames[order], note)
+    draw_coloured_map(folder / "vision_map_coloured.png", places, names, privileged, note)
+
+
+def _scene_rows(of: Mapping[str, Reconstruction]) -> Rows:
+    """A row for each set and kind of scene."""
+    return [
+        {"set": name, **{key: row[key] for key in row}, "label": f"{name}: {row['scene']}"}
+        for name, found in of.items()
+        for row in found.table
+    ]
+
+
+def _dimension_rows(of: Mapping[str, Dimensions]) -> Rows:
+    """A row for each dimension, those that say most about driving first."""
+    order = np.argsort(-of["driving"].kl, kind="stable")
+    rows: Rows = []
+    for rank, dimension in enumerate(order):
+        row: dict[str, object] = {"rank": rank + 1, "dimension": int(dimension)}
+        for name, found in of.items():
+            row[f"{name}_kl"] = float(found.kl[dimension])
+            row[f"{name}_active"] = int(found.active[dimension])
+            row[f"{name}_variance_of_mean"] = float(found.variance[dimension])
+            row[f"{name}_aggregate_mean"] = float(found.centre[dimension])
+            row[f"{name}_aggregate_std"] = float(found.std[dimension])
+            row[f"{name}_unit_step"] = float(found.unit_step[dimension])
+        rows.append(row)
+    return rows
+
+
+def _probe_rows(of: Mapping[str, Probes]) -> Rows:
+    """A row for each privileged value."""
+    scores = {name: probes.r2 for name, probes in of.items()}
+    return [
+        {"value": column, **{f"{name}_r2": r2[column] for name, r2 in scores.items()}}
+        for column in COLUMNS
+    ]
+
+
+class _Clock:
+    """Says how long each part took."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    def said(self, what: str) -> None:
+        now = time.monotonic()
+        print(f"inspect_vision: {what}, {now - self._since:.1f} s", flush=True)
+        self._since = now
