@@ -10,9 +10,9 @@ from worldmodels.agent import policy_maker
 from worldmodels.car_racing import FastCarRacing
 from worldmodels.checkpoints import Checkpoint
 from worldmodels.controller import LinearController, controller_shape
+from worldmodels.controller_params import ControllerParams
 from worldmodels.determinism import hide_gpu
 from worldmodels.evolution import (
-    ControllerParams,
     Generation,
     best_validated,
     evolve,
@@ -43,12 +43,15 @@ def main(checkpoint: Checkpoint) -> None:
         params.inputs, latent_dim=memory.latent_dim, hidden_units=memory.hidden_units
     )
     validations = math.ceil(params.generations / params.validation_every)
-    frames = params.generations * params.population * params.episodes * FRAMES_AN_EPISODE
+    frames = params.generations * params.episodes_a_generation * FRAMES_AN_EPISODE
     frames += validations * params.validation_episodes * params.steps
+    tracks = f"{params.episodes} tracks"
+    if params.finalist_episodes:
+        tracks += f", the better {params.finalists} on {params.finalist_episodes} more"
     announce(
         "evolve",
         f"{params.generations} generations of {params.population} candidates on "
-        f"{params.episodes} tracks, {shape[0] * shape[1]} numbers each",
+        f"{tracks}, {shape[0] * shape[1]} numbers each",
         seconds=frames / FRAMES_A_SECOND,
     )
 

@@ -11,16 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cma
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from worldmodels.checkpoints import Checkpoint
 from worldmodels.controller import LinearController
+from worldmodels.controller_params import ControllerParams
 from worldmodels.episode_play import Episode, Outcome
 from worldmodels.errors import WorldModelsError
 from worldmodels.evolution import (
-    ControllerParams,
     Generation,
     Validation,
     best_validated,
@@ -39,6 +40,10 @@ PARAMS = ControllerParams(
     steps=100,
     sigma=0.1,
     max_sigma=0.3,
+    covariance="full",
+    restart_every=None,
+    weight_decay=0.0,
+    finalist_episodes=0,
     patience=30,
     batch_size=4,
     first_seed=0,
@@ -103,33 +108,77 @@ def test_a_seed_gives_its_own_repeatable_search_and_0_is_a_seed(seed: int) -> No
     assert vectors(first) != vectors(run(seed=1 - seed))
 
 
-@pytest.mark.parametrize("plays", [1, 3, 5, 6, 8])  # six generations, validations after 4 and 6
-def test_going_on_gives_the_same_search_and_drives_nothing_twice(
-    plays: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    class Short(Course):
-        def play(
-            self, episodes: Sequence[Episode], candidates: NDArray[np.float64]
-        ) -> Iterator[Outcome]:
-            if len(self.plays) == plays:
-                raise KeyboardInterrupt
-            return super().play(episodes, candidates)
+LEVERS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "diagonal": {"covariance": "diagonal"},
+    "restarts": {"restart_every": 2},
+    "decay": {"weight_decay": 5000.0},
+    "finalists": {"finalist_episodes": 3},
+    "all": {
+        "covariance": "diagonal",
+        "restart_every": 2,
+        "weight_decay": 5000.0,
+        "finalist_episodes": 3,
+    },
+}
 
-    whole, before, after = Course(), Short(), Course()
-    expected = run(course=whole)
+
+class Short(Course):
+    """Interrupted after so many plays."""
+
+    def __init__(self, plays: int) -> None:
+        super().__init__()
+        self.interrupted_after = plays
+
+    def play(
+        self, episodes: Sequence[Episode], candidates: NDArray[np.float64]
+    ) -> Iterator[Outcome]:
+        if len(self.plays) == self.interrupted_after:
+            raise KeyboardInterrupt
+        return super().play(episodes, candidates)
+
+
+@pytest.mark.parametrize("plays", [1, 3, 5, 6, 8])  # six generations, validations after 4 and 6
+@pytest.mark.parametrize("levers", ["none", "diagonal", "restarts", "decay"])
+def test_going_on_gives_the_same_search_and_drives_nothing_twice(
+    levers: str, plays: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = replace(PARAMS, **LEVERS[levers])
+    whole, before, after = Course(), Short(plays), Course()
+    expected = run(course=whole, params=params)
     checkpoint = Checkpoint("evolve", tmp_path)
     if plays < len(whole.plays):
         with pytest.raises(KeyboardInterrupt):
-            run(course=before, checkpoint=checkpoint)
+            run(course=before, params=params, checkpoint=checkpoint)
     else:
-        run(course=before, checkpoint=checkpoint)
-    got = run(course=after, checkpoint=checkpoint)
+        run(course=before, params=params, checkpoint=checkpoint)
+    got = run(course=after, params=params, checkpoint=checkpoint)
     assert "evolve: going on after generation" in capsys.readouterr().out
     assert vectors(got) == vectors(expected)
     assert [one.row() for one in got] == [one.row() for one in expected]
     assert [one.validation for one in got] == [one.validation for one in expected]
     for (_, candidates), (_, same) in zip(before.plays + after.plays, whole.plays, strict=True):
         assert candidates.tobytes() == same.tobytes()
+
+
+@pytest.mark.parametrize("plays", range(1, 14))  # two a generation, validations after 4 and 6
+@pytest.mark.parametrize("levers", ["finalists", "all"])
+def test_going_on_with_finalists_drives_the_first_tracks_of_one_generation_twice_at_most(
+    levers: str, plays: int, tmp_path: Path
+) -> None:
+    params = replace(PARAMS, **LEVERS[levers])
+    whole, before, after = Course(), Short(plays), Course()
+    expected = run(course=whole, params=params)
+    checkpoint = Checkpoint("evolve", tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run(course=before, params=params, checkpoint=checkpoint)
+    got = run(course=after, params=params, checkpoint=checkpoint)
+    assert vectors(got) == vectors(expected)
+    assert [one.row() for one in got] == [one.row() for one in expected]
+    assert [one.validation for one in got] == [one.validation for one in expected]
+    between_heats = plays % 2 if plays < 9 else 1 - plays % 2  # the ninth play is a validation
+    assert len(whole.plays) == 14
+    assert len(before.plays) + len(after.plays) == 14 + between_heats
 
 
 def test_scores_that_lead_elsewhere_than_they_did_are_an_error(tmp_path: Path) -> None:
@@ -261,6 +310,249 @@ def test_the_mean_vector_never_shares_memory_with_the_search() -> None:
     assert len(set(vectors(generations))) == len(generations)
 
 
+def told_costs(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.float64]]:
+    """A list that gets what CMA-ES is told from now on, generation by generation."""
+    tell = cma.CMAEvolutionStrategy.tell
+    costs = []
+
+    def spy(self: Any, solutions: NDArray[np.float64], values: NDArray[np.float64]) -> Any:
+        costs.append(np.array(values))
+        return tell(self, solutions, values)
+
+    monkeypatch.setattr(cma.CMAEvolutionStrategy, "tell", spy)
+    return costs
+
+
+def plain_search(
+    params: ControllerParams, generations: range, rng: np.random.Generator, start: Any = None
+) -> tuple[list[bytes], Any]:
+    """CMA-ES by its own ask and tell: the means, and the strategy in the end.
+
+    start: the strategy whose mean and spread it begins with.
+    """
+    mean, sigma = np.zeros(DIMENSIONS), params.sigma
+    if start is not None:
+        mean, sigma = start.mean, min(float(np.mean(start.stds)), params.max_sigma)
+    options = {
+        "popsize": params.population,
+        "maxstd": params.max_sigma,
+        "randn": lambda *shape: rng.standard_normal(shape),
+        "seed": np.nan,
+        "verbose": -9,
+        "verb_log": 0,
+    }
+    strategy = cma.CMAEvolutionStrategy(mean, sigma, options)
+    means = []
+    for generation in generations:
+        tracks = [
+            Episode(track_seed=2 * (generation - 1) + number, steps=100) for number in range(2)
+        ]
+        candidates = strategy.ask()
+        strategy.tell(
+            candidates, [-np.mean([hill(each, one) for one in tracks]) for each in candidates]
+        )
+        means.append(strategy.mean.tobytes())
+    return means, strategy
+
+
+def test_with_no_lever_pulled_the_search_is_plain_cma_es() -> None:
+    params = replace(PARAMS, generations=30)
+    means, strategy = plain_search(params, range(1, 31), np.random.default_rng(0))
+    generations = run(params=params)
+    assert vectors(generations) == means
+    assert generations[-1].sigma == np.mean(strategy.stds)
+
+
+def test_a_restart_forgets_covariance_and_paths_and_keeps_mean_and_spread() -> None:
+    params = replace(PARAMS, generations=12, restart_every=4)
+    rng = np.random.default_rng(0)
+    first, strategy = plain_search(params, range(1, 5), rng)
+    second, strategy = plain_search(params, range(5, 9), rng, strategy)
+    third, _ = plain_search(params, range(9, 13), rng, strategy)
+    course = Course()
+    generations = run(params=params, course=course)
+    assert vectors(generations) == first + second + third
+    asked = [candidates for _, candidates in course.plays if len(candidates) > 1]
+    noise = np.random.default_rng(0).standard_normal((12, *asked[0].shape))
+    isotropic = []
+    for number in range(1, 12):
+        before = generations[number - 1]
+        expected = before.mean_vector + before.sigma * noise[number]
+        isotropic.append(np.allclose(asked[number], expected, rtol=1e-3, atol=1e-5))
+    assert [number + 1 for number in range(1, 12) if isotropic[number - 1]] == [5, 9]
+
+
+def test_the_step_size_is_capped_through_restarts() -> None:
+    params = replace(PARAMS, generations=60, validation_every=100, max_sigma=0.15, restart_every=1)
+    course = Course(lambda candidate, _: float(candidate.sum()))
+    for generation in run(course=course, params=params):
+        assert generation.sigma < 0.1501
+
+
+@pytest.mark.parametrize(("covariance", "stays"), [("diagonal", True), ("full", False)])
+def test_a_diagonal_covariance_stays_diagonal(covariance: Any, stays: bool) -> None:
+    params = replace(PARAMS, generations=40, validation_every=100, covariance=covariance)
+    course = Course()
+    generations = run(course=course, params=params)
+    asked = [candidates for _, candidates in course.plays if len(candidates) > 1]
+    noise = np.random.default_rng(0).standard_normal((40, *asked[0].shape))
+    for number in range(1, 40):
+        before = generations[number - 1]
+        scales = (asked[number] - before.mean_vector) / noise[number]  # (candidates, dimensions)
+        assert np.allclose(scales, scales[0], rtol=1e-6) == stays
+        if stays:  # the sigma that is reported is still the spread that is searched
+            assert scales[0].mean() == pytest.approx(before.sigma)
+            assert scales[0].max() <= params.max_sigma * 1.001
+    if stays:
+        assert scales[0].max() > 1.2 * scales[0].min()  # and it has adapted
+
+
+def test_weight_decay_changes_the_ranking_and_not_the_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = told_costs(monkeypatch)
+    params = replace(PARAMS, generations=1, weight_decay=5000.0)
+    course = Course()
+    (generation,) = run(course=course, params=params, checkpoint=Checkpoint("evolve", tmp_path))
+    episodes, candidates = course.plays[0]
+    tracks = episodes[:2]
+    returns = [np.mean([hill(each, one) for one in tracks]) for each in candidates]
+    decayed = np.array(returns) - [5000 * np.mean(each**2) for each in candidates]
+    assert list(np.argsort(decayed)) != list(np.argsort(returns))
+    assert -costs[0] == pytest.approx(decayed)
+    assert generation.return_mean == pytest.approx(np.mean(returns))
+    assert generation.return_std == pytest.approx(np.std(returns))
+    assert generation.return_max == pytest.approx(np.max(returns))
+    (told,) = json.loads((tmp_path / "evolution.json").read_text())["told"]
+    assert told["returns"] == pytest.approx(returns)
+    assert told["scores"] == list(-costs[0])
+
+
+class Heats(Course):
+    """A generation of six returns what these tables say: on its first two tracks, and further."""
+
+    def __init__(self, first: list[float], further: dict[int, float]) -> None:
+        super().__init__(self.by_number)
+        self.first, self.further = first, further
+
+    def by_number(self, candidate: NDArray[np.float64], episode: Episode) -> float:
+        if episode.track_seed >= 1000:
+            return 0.0
+        generation = [candidates for _, candidates in self.plays if len(candidates) == 6][-1]
+        number = int(np.argmax((generation == candidate).all(axis=1)))
+        if episode.track_seed % 3 == 2:
+            return self.further[number]  # a KeyError says that another was let through
+        return self.first[number] + [5, -5][episode.track_seed % 3]
+
+
+@pytest.mark.parametrize(
+    ("first", "further", "scores"),
+    [
+        # Over three tracks 1 has 0, and 2 and 3 have 40: 2 is the first of equals. All three stay
+        # ahead of 4, which has 20 over two.
+        ([10, 50, 30, 40, 20, 0], {1: -100, 2: 60, 3: 40}, [2, 4, 6, 5, 3, 1]),
+        # 2 is best on the further track and last of the finalists over all three: 30, 23.3, 26.7.
+        ([10, 50, 30, 40, 20, 0], {1: -10, 2: 10, 3: 0}, [2, 6, 4, 5, 3, 1]),
+        # Four equals for three places, which the first of them get.
+        ([10, 20, 20, 20, 20, 0], {1: 1, 2: 3, 3: 2}, [2, 4, 6, 5, 3, 1]),
+        # The further track confirms what the first two said.
+        ([60, 50, 40, 30, 20, 10], {0: 60, 1: 50, 2: 40}, [6, 5, 4, 3, 2, 1]),
+    ],
+)
+def test_finalists_drive_further_tracks_and_rank_among_themselves_before_all_others(
+    first: list[float],
+    further: dict[int, float],
+    scores: list[float],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    costs = told_costs(monkeypatch)
+    params = replace(PARAMS, population=6, generations=2, finalist_episodes=1)
+    course = Heats(first, further)
+    generations = run(course=course, params=params, checkpoint=Checkpoint("evolve", tmp_path))
+    assert [list(-each) for each in costs] == [scores, scores]
+    log = json.loads((tmp_path / "evolution.json").read_text())
+    assert log["told"] == 2 * [{"returns": first, "scores": scores, "frames": 150}]
+    for number, generation in enumerate(generations, start=1):
+        assert generation.return_mean == pytest.approx(np.mean(first))  # of tracks that all drove
+        assert generation.return_std == pytest.approx(np.std(first))
+        assert generation.return_max == max(first)
+        assert generation.frames == number * (6 * 2 + 3 * 1) * 10
+    (_, all_six), (_, three), *_ = course.plays
+    assert np.array_equal(three, all_six[sorted(further)])
+
+
+def test_finalists_drive_the_same_new_tracks_with_the_same_noise() -> None:
+    course = Course()
+    params = replace(PARAMS, finalist_episodes=3)
+    run(course=course, params=params)
+    training = [play for play in course.plays if len(play[1]) > 1]
+    assert [len(candidates) for _, candidates in training] == 6 * [8, 4]
+    seen: list[int] = []
+    for episodes, candidates in training:
+        by_candidate = [
+            [(one.track_seed, one.noise_seed) for one in episodes if one.candidate == candidate]
+            for candidate in range(len(candidates))
+        ]
+        assert all(tracks == by_candidate[0] for tracks in by_candidate)
+        seen += [track for track, _ in by_candidate[0]]
+        assert {(one.steps, one.patience) for one in episodes} == {(100, 30)}
+    assert seen == list(params.training_seeds) == list(range(6 * (2 + 3)))
+
+
+def test_finalists_are_chosen_and_ranked_by_what_weight_decay_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    costs = told_costs(monkeypatch)
+    course = Course(lambda *_: 7.0)
+    run(
+        course=course,
+        params=replace(PARAMS, generations=1, weight_decay=1.0, finalist_episodes=1),
+    )
+    (_, candidates), (_, finalists), *_ = course.plays
+    shortest_first = np.argsort((candidates**2).sum(axis=1))
+    assert np.array_equal(finalists, candidates[np.sort(shortest_first[:4])])
+    assert list(np.argsort(costs[0])) == list(shortest_first)
+
+
+def test_of_many_equals_the_first_are_ranked_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = told_costs(monkeypatch)
+    params = replace(PARAMS, population=100, generations=1, finalist_episodes=1)
+    course = Course(lambda candidate, _: float(candidate[0] > 0))
+    run(course=course, params=params)
+    by_place = sorted(range(100), key=lambda number: not course.plays[0][1][number, 0] > 0)
+    assert list(np.argsort(costs[0])) == by_place  # Python's sort keeps the order of equals
+
+
+@pytest.mark.parametrize("covariance", ["full", "diagonal"])
+def test_finalists_are_as_many_as_cma_es_has_parents(covariance: str) -> None:
+    for population in range(2, 70):
+        options = {
+            "popsize": population,
+            "CMA_diagonal": covariance == "diagonal",
+            "seed": np.nan,
+            "verbose": -9,
+        }
+        strategy = cma.CMAEvolutionStrategy(np.zeros(3), 0.1, options)
+        assert replace(PARAMS, population=population).finalists == strategy.sp.weights.mu
+
+
+def test_cma_es_looks_at_the_order_of_what_it_is_told_and_at_nothing_else(
+    tmp_path: Path,
+) -> None:
+    """So places may stand for scores."""
+    params = replace(PARAMS, generations=30)
+    whole = run(params=params, checkpoint=Checkpoint("evolve", tmp_path))
+    path = tmp_path / "evolution.json"
+    log = json.loads(path.read_text())
+    for told in log["told"]:
+        told["scores"] = np.argsort(np.argsort(told["scores"])).astype(float).tolist()
+    path.write_text(json.dumps(log))
+    again = run(params=params, checkpoint=Checkpoint("evolve", tmp_path))
+    assert vectors(again) == vectors(whole)
+    assert [one.row() for one in again] == [one.row() for one in whole]
+
+
 def generation(number: int, validation: float | None, *, lucky: float = 0.0) -> Generation:
     return Generation(
         generation=number,
@@ -305,7 +597,8 @@ env: {image_shape: [32, 32]}
 controller:
   {inputs: [z, h], latent: sample, population: 4, episodes: 1, generations: 3, steps: 5,
    sigma: 0.1, max_sigma: 0.2, patience: null, batch_size: 2, first_seed: 0, validation_every: 1,
-   validation_episodes: 2, validation_first_seed: 1000}
+   validation_episodes: 2, validation_first_seed: 1000, covariance: full, restart_every: null,
+   weight_decay: 0.0, finalist_episodes: 0}
 """
 
 
@@ -364,6 +657,9 @@ def test_the_stage_saves_the_best_validated_mean_vector_and_never_a_candidate(
         ("steps", 1001),
         ("sigma", 0.0),
         ("max_sigma", 0.05),
+        ("restart_every", 0),
+        ("weight_decay", -0.1),
+        ("finalist_episodes", -1),
         ("patience", 0),
         ("first_seed", -1),
         ("validation_every", 0),

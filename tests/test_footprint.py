@@ -28,7 +28,8 @@ import os, sys
 from pathlib import Path
 from worldmodels.agent import policy_maker
 from worldmodels.car_racing import FastCarRacing
-from worldmodels.evolution import ControllerParams, evolve
+from worldmodels.controller_params import ControllerParams
+from worldmodels.evolution import evolve
 from worldmodels.memory import MDNRNN
 from worldmodels.rollout import RolloutEngine
 from worldmodels.vae import VAE
@@ -45,6 +46,7 @@ def main():
         inputs=("z", "h"), latent="mean", population=4, episodes=1, generations=int(sys.argv[1]),
         steps=10, sigma=0.1, max_sigma=0.2, patience=None, batch_size=4, first_seed=0,
         validation_every=50, validation_episodes=1, validation_first_seed=100_000,
+        covariance="full", restart_every=None, weight_decay=0.0, finalist_episodes=0,
     )
     policy = policy_maker("models", inputs=("z", "h"), latent="mean")
     sizes = (FastCarRacing, policy)

@@ -224,7 +224,7 @@ def works(params: AllParams) -> None:
     rows, columns = controller_shape(
         controller.inputs, latent_dim=params.vae.latent_dim, hidden_units=params.memory.hidden_units
     )
-    driven = controller.population * controller.episodes + controller.validation_episodes
+    driven = controller.episodes_a_generation + controller.validation_episodes
     if rows * columns < 300 and driven < 300:
         hill: Any = Hill()
         generations = list(
@@ -509,6 +509,11 @@ def test_models_at_the_bounds_act(tiny: Groups, changes: dict[tuple[str, str], A
             "controller.episodes: expected at most 1048576 episodes a generation, got 1052672",
         ),
         (
+            {("controller", "population"): 4096, ("controller", "finalist_episodes"): 511},
+            "controller.episodes: expected at most 1048576 episodes a generation, got 1050624 from "
+            "episodes 1, population 4096, finalist_episodes 511",
+        ),
+        (
             {
                 ("controller", "latent"): "sample",
                 ("vae", "latent_dim"): 1024,
@@ -528,6 +533,12 @@ def test_models_at_the_bounds_act(tiny: Groups, changes: dict[tuple[str, str], A
         ),
         (
             {("controller", "generations"): 100_000, ("controller", "episodes"): 100},
+            "controller.first_seed: expected tracks that nothing else uses, got seeds "
+            "2000000-11999999, which overlap seeds 3000000-3000001 of "
+            "controller.validation_first_seed",
+        ),
+        (
+            {("controller", "generations"): 100_000, ("controller", "finalist_episodes"): 99},
             "controller.first_seed: expected tracks that nothing else uses, got seeds "
             "2000000-11999999, which overlap seeds 3000000-3000001 of "
             "controller.validation_first_seed",
@@ -575,6 +586,9 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "controller.steps": (1, 1000),
     "controller.sigma": (1e-6, 1000.0),
     "controller.max_sigma": (0.1, 1000.0),  # from sigma on
+    "controller.restart_every": (1, 100_000),
+    "controller.weight_decay": (0.0, 1e6),
+    "controller.finalist_episodes": (0, 10_000),
     "controller.patience": (1, 1000),
     "controller.batch_size": (1, 256),
     "controller.first_seed": (0, ENDLESS - 1),  # of two generations of one episode
@@ -591,7 +605,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 def test_every_number_has_bounds(tiny: Groups) -> None:
     others = {"base.validation_share", "env.image_shape"}  # tested beside their dataclasses
     whole = {f"{group}.{key}" for group, key in KEYS if is_number(tiny[group][key])}
-    assert whole - others == set(BOUNDS) - {"sampling.patience"}  # null
+    assert whole - others == set(BOUNDS) - {"sampling.patience", "controller.restart_every"}  # null
 
 
 def is_number(value: object) -> bool:
@@ -663,6 +677,9 @@ def test_a_number_is_taken_up_to_its_bounds_and_no_further(tiny: Groups, key: st
         ("env.image_shape", "['64', 6.4e1]", (64, 64)),
         ("driving.speeds", "[20]", (20.0,)),
         ("driving.speeds", "'[20, 3.5e1]'", (20.0, 35.0)),
+        *(("controller.restart_every", spelling, None) for spelling in ("null", "'null'")),
+        ("controller.restart_every", "6", 6),
+        ("controller.covariance", "diagonal", "diagonal"),
         ("controller.latent", "sample", "sample"),
         ("controller.latent", "'sample'", "sample"),
     ],

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import get_type_hints
 
 from worldmodels.controller import controller_shape
+from worldmodels.controller_params import ControllerParams
 from worldmodels.determinism import ComputeParams
 from worldmodels.driver import DrivingParams
 from worldmodels.encoding import EncodingParams
 from worldmodels.episodes import split_episodes
 from worldmodels.evaluation import EvaluationParams
-from worldmodels.evolution import ControllerParams
 from worldmodels.frames import EnvParams
 from worldmodels.memory import ACTIONS, MemoryParams
 from worldmodels.params import (

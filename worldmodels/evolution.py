@@ -1,8 +1,10 @@
 """Evolution of the controller: CMA-ES asks for candidates, the rollout engine says how they drive.
 
-All candidates of a generation drive the same tracks, and every generation has new ones. What counts
-as the result is the mean of the search distribution, scored on validation tracks that no candidate
-is ever ranked on; the luckiest candidate is never kept. Read `evolve` first, the main loop.
+All candidates of a generation drive the same tracks, and every generation has new ones; with
+`finalist_episodes` the better half drives further ones, since CMA-ES weighs that half most. What
+counts as the result is the mean of the search distribution, scored on validation tracks that no
+candidate is ever ranked on; the luckiest candidate is never kept. Read `evolve` first, the main
+loop.
 """
 
 from __future__ import annotations
@@ -15,96 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.checkpoints import Checkpoint
-from worldmodels.controller import Latent, require_inputs
-from worldmodels.episode_play import STEPS_AT_MOST, Episode, noise_seed
+from worldmodels.controller_params import ControllerParams
+from worldmodels.episode_play import Episode, noise_seed
 from worldmodels.errors import WorldModelsError
 from worldmodels.evolution_log import EvolutionLog, Told, Validation
-from worldmodels.params import require, require_seeds, require_together
 from worldmodels.rollout import RolloutEngine
-
-AT_MOST = {  # the paper: 16 episodes, 1,800 generations
-    "episodes": 10_000,
-    "generations": 100_000,
-    "validation_every": 100_000,
-    "validation_episodes": 100_000,
-}
-EPISODES_A_GENERATION = 2**20  # their list and what came of them take half a gigabyte
-ENVIRONMENTS_A_WORKER = 256  # of 6 MB each
-
-
-@dataclass(frozen=True)
-class ControllerParams:
-    """The `controller` group of params.yaml; its comments there say more.
-
-    inputs: what C reads: [z] or [z, h].
-    latent: "sample" or "mean".
-    population: candidates a generation.
-    episodes: tracks that each candidate of a generation drives.
-    generations: how many.
-    steps: of an episode at most, training and validation alike.
-    sigma: standard deviation of the search at the start. max_sigma: the most it may grow to.
-    patience: steps without a new tile after which a training episode is given up; null for never.
-    batch_size: environments a worker steps at once; the graph's batch shape.
-    first_seed: the first training track; population plays no part, so there are generations *
-        episodes of them.
-    validation_every: generations between validations of the mean vector.
-    validation_episodes: tracks it is validated on. validation_first_seed: the first of them.
-    """
-
-    inputs: tuple[str, ...]
-    latent: Latent
-    population: int
-    episodes: int
-    generations: int
-    steps: int
-    sigma: float
-    max_sigma: float
-    patience: int | None
-    batch_size: int
-    first_seed: int
-    validation_every: int
-    validation_episodes: int
-    validation_first_seed: int
-
-    def __post_init__(self) -> None:
-        require_inputs(self.inputs)
-        require("population", self.population, 2 <= self.population <= 4096, "2 to 4096")
-        for name, at_most in AT_MOST.items():
-            fits = 1 <= getattr(self, name) <= at_most
-            require(name, getattr(self, name), fits, f"1 to {at_most}")
-        require_together(
-            "episodes a generation",
-            self.population * self.episodes,
-            EPISODES_A_GENERATION,
-            {"episodes": self.episodes, "population": self.population},
-        )
-        require("steps", self.steps, 1 <= self.steps <= STEPS_AT_MOST, f"1 to {STEPS_AT_MOST}")
-        # tanh is flat long before weights of 1000; what moves them by less than 1e-6 is a mistake.
-        require("sigma", self.sigma, 1e-6 <= self.sigma <= 1000, "1e-06 to 1000")
-        max_sigma_fits = self.sigma <= self.max_sigma <= 1000
-        require("max_sigma", self.max_sigma, max_sigma_fits, f"sigma, {self.sigma}, to 1000")
-        require(
-            "patience",
-            self.patience,
-            self.patience is None or 1 <= self.patience <= STEPS_AT_MOST,
-            f"1 to {STEPS_AT_MOST}, or null",
-        )
-        batch_size_fits = 1 <= self.batch_size <= ENVIRONMENTS_A_WORKER
-        require("batch_size", self.batch_size, batch_size_fits, f"1 to {ENVIRONMENTS_A_WORKER}")
-        require_seeds("first_seed", self.first_seed, self.generations * self.episodes)
-        validations = self.validation_episodes
-        require_seeds("validation_first_seed", self.validation_first_seed, validations)
-
-    @property
-    def training_seeds(self) -> range:
-        """Track seeds that candidates are ranked on."""
-        return range(self.first_seed, self.first_seed + self.generations * self.episodes)
-
-    @property
-    def validation_seeds(self) -> range:
-        """Track seeds that the mean vector is chosen on."""
-        first = self.validation_first_seed
-        return range(first, first + self.validation_episodes)
 
 
 @dataclass(frozen=True)
@@ -112,7 +29,8 @@ class Generation:
     """What a generation came to.
 
     frames: driven by all candidates so far.
-    return_mean, return_std, return_max: over the candidates' mean returns on the training tracks.
+    return_mean, return_std, return_max: over the candidates' mean returns on the training tracks
+        that all of them drove.
     sigma: mean standard deviation over the dimensions, after the update.
     mean_vector: the search distribution's mean after the update, (parameters,).
     validation: of the mean vector, in the generations where it was validated.
@@ -184,37 +102,22 @@ def evolve(
         WorldModelsError: a return is not a number.
     """
     rng = np.random.default_rng(seed)
-    strategy = cma.CMAEvolutionStrategy(
-        np.zeros(dimensions),
-        params.sigma,
-        {
-            "popsize": params.population,
-            "maxstd": params.max_sigma,
-            "randn": lambda *shape: rng.standard_normal(shape),
-            "seed": np.nan,  # cma must not seed NumPy's global generator
-            "verbose": -9,
-            "verb_log": 0,  # no outcmaes/ folder
-        },
-    )
+    strategy = _strategy(np.zeros(dimensions), params.sigma, params, rng=rng)
     log = EvolutionLog(checkpoint)
     frames = 0
     for generation in range(1, params.generations + 1):
+        if _restarts(generation, params.restart_every):
+            # The spread that was searched last: sigma itself runs on where max_sigma caps it.
+            sigma = min(float(np.mean(strategy.stds)), params.max_sigma)
+            strategy = _strategy(strategy.mean, sigma, params, rng=rng)
         candidates = np.array(strategy.ask())
         told = log.told.get(generation)
         if told is not None:
             strategy.tell(candidates, _costs(told))
             log.check(generation, strategy.mean)
         else:
-            first = params.first_seed + (generation - 1) * params.episodes
-            returns, driven = _drive(
-                candidates,
-                range(first, first + params.episodes),
-                engine,
-                steps=params.steps,
-                patience=params.patience,
-                seed=seed,
-            )
-            told = Told(returns.mean(axis=1).tolist(), driven)
+            tracks = params.generation_seeds(generation)
+            told = _rank(candidates, tracks, params, engine, seed=seed)
             strategy.tell(candidates, _costs(told))
             log.add(generation, told, strategy.mean)
         frames += told.frames
@@ -227,18 +130,78 @@ def evolve(
         yield Generation(
             generation,
             frames,
-            float(np.mean(told.scores)),
-            float(np.std(told.scores)),
-            float(np.max(told.scores)),
+            float(np.mean(told.returns)),
+            float(np.std(told.returns)),
+            float(np.max(told.returns)),
             float(np.mean(strategy.stds)),  # sigma itself runs on where max_sigma caps it
             strategy.mean.copy(),
             validation,
         )
 
 
+def _strategy(
+    mean: NDArray[np.float64], sigma: float, params: ControllerParams, *, rng: np.random.Generator
+) -> cma.CMAEvolutionStrategy:
+    """CMA-ES before it has been told anything."""
+    return cma.CMAEvolutionStrategy(
+        mean,
+        sigma,
+        {
+            "popsize": params.population,
+            "maxstd": params.max_sigma,
+            "CMA_diagonal": params.covariance == "diagonal",
+            "randn": lambda *shape: rng.standard_normal(shape),
+            "seed": np.nan,  # cma must not seed NumPy's global generator
+            "verbose": -9,
+            "verb_log": 0,  # no outcmaes/ folder
+        },
+    )
+
+
+def _restarts(generation: int, restart_every: int | None) -> bool:
+    """Whether the search forgets its covariance before this generation, from 1 on."""
+    return restart_every is not None and generation > 1 and (generation - 1) % restart_every == 0
+
+
 def _costs(told: Told) -> NDArray[np.float64]:
     """What CMA-ES minimises."""
     return -np.array(told.scores)
+
+
+def _rank(
+    candidates: NDArray[np.float64],
+    tracks: range,
+    params: ControllerParams,
+    engine: RolloutEngine,
+    *,
+    seed: int,
+) -> Told:
+    """Let a generation's candidates drive, and say in scores how they rank."""
+
+    def drive(some: NDArray[np.float64], seeds: range) -> tuple[NDArray[np.float64], int]:
+        steps, patience = params.steps, params.patience
+        return _drive(some, seeds, engine, steps=steps, patience=patience, seed=seed)
+
+    returns, frames = drive(candidates, tracks[: params.episodes])  # (candidates, tracks)
+    means = returns.mean(axis=1)
+    decay = params.weight_decay * np.square(candidates).mean(axis=1)
+    scores = means - decay
+    if params.finalist_episodes:
+        order = _best_first(scores)
+        finalists, others = np.sort(order[: params.finalists]), order[params.finalists :]
+        further, more_frames = drive(candidates[finalists], tracks[params.episodes :])
+        frames += more_frames
+        over_all = np.concatenate([returns[finalists], further], axis=1).mean(axis=1)
+        finalists = finalists[_best_first(over_all - decay[finalists])]
+        # Means over different tracks do not compare. CMA-ES looks at nothing but the order, so it
+        # is told that: as many points as there are candidates for the first, 1 for the last.
+        scores[np.concatenate([finalists, others])] = np.arange(len(candidates), 0, -1)
+    return Told(means.tolist(), scores.tolist(), frames)
+
+
+def _best_first(scores: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Indices from the highest score to the lowest, of equals the first first."""
+    return np.argsort(-scores, kind="stable")
 
 
 def _validate(

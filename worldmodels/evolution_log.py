@@ -23,11 +23,14 @@ CURRENT = "controller.h5"  # beside it: the mean as it stands, for whoever follo
 
 @dataclass(frozen=True)
 class Told:
-    """What CMA-ES was told of a generation.
+    """How a generation's candidates drove, and what CMA-ES was told of it.
 
-    scores: each candidate's mean return. frames: driven by all of them.
+    returns: each candidate's mean return on the tracks that all of them drove.
+    scores: what they were ranked by, the highest best, as CMA-ES was told it.
+    frames: driven by all of them.
     """
 
+    returns: list[float]
     scores: list[float]
     frames: int
 
