@@ -258,7 +258,7 @@ def test_a_linear_value_is_found_and_noise_is_not() -> None:
     values = rng(1).normal(size=(600, 6)).astype(np.float32)
     values[:, 0] = 3 * mean[:, 0] - mean[:, 4] + 7
     values[:, 1] = 5.0  # never changes
-    r2 = probe(mean, values, episodes, rng=rng()).r2
+    r2 = probe(mean, values, episodes).r2
     assert list(r2) == list(COLUMNS)
     assert r2["speed"] > 0.999
     assert r2["steering_angle"] == 0.0
@@ -270,15 +270,15 @@ def test_what_holds_within_episodes_alone_is_not_found() -> None:
     mean = np.eye(10, dtype=np.float32)[episodes]  # z says which episode it is, and nothing else
     values = np.repeat(rng(1).normal(size=(10, 6)), 60, axis=0).astype(np.float32)
     shuffled = rng(2).permutation(episodes)  # as if frames were split, not episodes
-    assert min(probe(mean, values, shuffled, rng=rng()).r2.values()) > 0.9
-    assert max(probe(mean, values, episodes, rng=rng()).r2.values()) < 0.05
+    assert min(probe(mean, values, shuffled).r2.values()) > 0.9
+    assert max(probe(mean, values, episodes).r2.values()) < 0.05
 
 
 def test_one_episode_is_split_by_time() -> None:
     mean, episodes = probe_data(episodes=1)
     values = np.repeat(mean[:, :1], 6, axis=1)
     values[300:] += 10  # the halves know nothing of each other
-    found = probe(mean, values, episodes, rng=rng())
+    found = probe(mean, values, episodes)
     assert found.predicted[:300] == pytest.approx(found.true[:300] + 10, abs=0.2)
 
 

@@ -96,7 +96,7 @@ def inspect_vision(
         reconstructions[name] = reconstruction(seen)
         of_dimensions[name] = dimensions(seen, decode)
         held_out = seen.held_out
-        probes[name] = probe(seen.mean, held_out.privileged, held_out.episodes, rng=rng)
+        probes[name] = probe(seen.mean, held_out.privileged, held_out.episodes)
         metrics[name] = {
             "frames": len(seen.mean),
             "reconstruction": reconstructions[name].metrics(),
