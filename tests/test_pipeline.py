@@ -44,7 +44,7 @@ def test_plots_are_declared_so_that_dvc_draws_them(project: Project) -> None:
     project.run("dvc", "plots", "show", "--out", "plots_html")
     page = (project.root / "plots_html" / "index.html").read_text()
     for title in (
-        "VAE, negative ELBO",
+        "VAE, evidence lower bound",
         "V, KL of each latent dimension",
         "MDN-RNN, negative log likelihood",
         "CMA-ES, return",
