@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from worldmodels.probes import Probes
 from worldmodels.telemetry import COLUMNS, ROAD_HALF_WIDTH
 from worldmodels.vision_coverage import BINS, Coverage
-from worldmodels.vision_measures import ACTIVE, Dimensions
+from worldmodels.vision_measures import ACTIVE, Dimensions, evenly
 from worldmodels.vision_pictures import save_figure
 
 COLOURS = {"driving": "#0072B2", "explored": "#E69F00", "training": "#E69F00"}
@@ -31,7 +31,7 @@ UNITS = {
     "curvature_ahead": "rad / unit",
 }
 SCATTERED = 600  # points of a set
-THUMBNAIL = 44  # pixels wide
+THUMBNAIL = 60  # pixels wide
 MAP_SIDE = 1200  # pixels
 
 
@@ -94,8 +94,7 @@ def draw_probe_predictions(path: str | Path, of: Mapping[str, Probes]) -> None:
     for column, (axes, name) in enumerate(zip(all_axes, COLUMNS, strict=True)):
         seen = []
         for label, probes in of.items():
-            chosen = np.arange(min(SCATTERED, len(probes.true))) * len(probes.true)
-            chosen //= min(SCATTERED, len(probes.true))
+            chosen = evenly(len(probes.true), SCATTERED)
             true, predicted = probes.true[chosen, column], probes.predicted[chosen, column]
             axes.scatter(
                 true,
