@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from worldmodels.episodes import EpisodeFiles
 from worldmodels.latent_map import map_latents
 from worldmodels.probes import probe
-from worldmodels.reconstruction import psnr, reconstruction
+from worldmodels.reconstruction import psnr, reconstruction, worst_moments
 from worldmodels.telemetry import COLUMNS
 from worldmodels.vae import VAE
 from worldmodels.vision_frames import HeldOut, InspectionParams, car, road_edge
@@ -246,6 +246,14 @@ def test_a_v_that_inverts_itself_brings_midpoints_back() -> None:
 
     found = interpolation(seen, moved, fake.decode, rng=rng())
     assert found["linear"]["midpoint"] == pytest.approx(3.0, rel=1e-4)  # 1.5 by 0.5
+
+
+def test_the_worst_moments_are_a_second_apart() -> None:
+    held_out = a_set(200, episodes=2)  # steps 0 to 99 and 100 to 199
+    errors = np.linspace(0, 1, 200)
+    errors[[20, 60, 70, 120]] = [9, 8, 7, 6]
+    assert worst_moments(errors, held_out, 3).tolist() == [20, 70, 120]
+    assert worst_moments(errors, held_out, 9).tolist() == [20, 70, 120, 199]
 
 
 def probe_data(episodes: int = 10) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -13,12 +13,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from worldmodels.metrics import Metrics
-from worldmodels.vision_frames import SCENES, car, road_edge, scene_kinds
+from worldmodels.vision_frames import SCENES, HeldOut, car, road_edge, scene_kinds
 from worldmodels.vision_measures import Seen
 
 SSIM_WINDOW = 11  # pixels (Wang et al. 2004)
 SMALLEST_ERROR = 1e-10  # squared, a pixel value: 100 dB, where PSNR ends
 SSIM_BATCH = 128  # frames, so that memory does not grow with their number
+MOMENT = 50  # steps, a second: successive frames are too alike to be two failures
 
 Rows: TypeAlias = list[dict[str, object]]
 
@@ -87,6 +88,21 @@ def reconstruction(seen: Seen) -> Reconstruction:
             row[f"{prefix}ssim"] = float(alike.mean(dtype=np.float64)) if alike.size else None
         table.append(row)
     return Reconstruction(errors.mean(axis=(1, 2), dtype=np.float64), kinds, table)
+
+
+def worst_moments(
+    frame_errors: NDArray[np.float64], held_out: HeldOut, count: int
+) -> NDArray[np.intp]:
+    """Indices of at most `count` frames with the largest errors, the worst first, without those
+    less than `MOMENT` steps from a worse one of their episode."""
+    kept: list[int] = []
+    for index in np.argsort(-frame_errors, kind="stable"):
+        beside = held_out.episodes[kept] == held_out.episodes[index]
+        if not (beside & (np.abs(held_out.steps[kept] - held_out.steps[index]) < MOMENT)).any():
+            kept.append(int(index))
+        if len(kept) == count:
+            break
+    return np.array(kept)
 
 
 def _pixels(frames: NDArray[np.uint8]) -> NDArray[np.float32]:

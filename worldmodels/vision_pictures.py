@@ -18,7 +18,7 @@ from PIL import Image
 
 from worldmodels.files import written_whole
 from worldmodels.pictures import frame_grid
-from worldmodels.reconstruction import Reconstruction
+from worldmodels.reconstruction import MOMENT, Reconstruction, worst_moments
 from worldmodels.vision_frames import FIRST_SECOND, HeldOut
 from worldmodels.vision_measures import (
     PATHS,
@@ -40,7 +40,8 @@ WORST = 16
 AMPLIFIED = 4
 TRAVERSED = 12  # dimensions
 VALUES = np.linspace(-3.0, 3.0, 7)  # standard deviations
-INTERPOLATED = 4  # pairs
+INTERPOLATED = 4  # pairs, of so many drawn at random the nearest to the furthest apart
+DRAWN_PAIRS = 64
 DRAWN_PATH = 9  # frames of an interpolation that is drawn
 
 
@@ -139,17 +140,11 @@ def draw_reconstructions(path: str | Path, sets: Sequence[Seen]) -> None:
 
 
 def draw_worst(path: str | Path, seen: Seen, of: Reconstruction) -> None:
-    """The frames of a set that are reconstructed worst, and the worst after the first second."""
-    worst = np.argsort(-of.frame_errors, kind="stable")
-    later = worst[of.kinds[worst] != "first_second"]
+    """The frames of a set that are reconstructed worst, of each moment the worst alone."""
+    worst = worst_moments(of.frame_errors, seen.held_out, WORST)
     half = WORST // 2
-    rows = {
-        f"1 to {half} of all": worst[:half],
-        f"{half + 1} to {WORST} of all": worst[half:WORST],
-        f"1 to {half} of those after the first second, in which the camera zooms": later[:half],
-    }
-    panels = []
-    for title, row in rows.items():
+    panels: list[Panel] = []
+    for row in (worst[:half], worst[half:]):
         captions = [
             f"MSE {of.frame_errors[index]:.2g}\n{_words(of.kinds[index])}\n"
             f"episode {seen.held_out.episodes[index]}\nstep {seen.held_out.steps[index]}"
@@ -157,9 +152,11 @@ def draw_worst(path: str | Path, seen: Seen, of: Reconstruction) -> None:
         ]
         frames = [seen.held_out.frames[row], seen.reconstructions[row]]
         if len(row):
+            title = f"{1 + half * len(panels)} to {half * len(panels) + len(row)}"
             panels.append(Panel(title, frames, ["frame", "reconstruction"], captions=captions))
     title = f"{seen.held_out.name}: the worst reconstructions of {len(seen.mean)} frames"
-    draw_panels(path, f"{title} (MSE: squared error a pixel value, 0 to 1)", panels)
+    apart = f"{MOMENT} steps apart; MSE: squared error a pixel value, 0 to 1"
+    draw_panels(path, f"{title} ({apart})", panels)
 
 
 def _words(name: str) -> str:
@@ -214,7 +211,10 @@ def draw_interpolations(
     path: str | Path, seen: Seen, decode: Decode, *, rng: np.random.Generator
 ) -> None:
     """Decoded paths between pairs of frames of different episodes, the frames at both ends."""
-    pairs = choose_pairs(seen.held_out.episodes, INTERPOLATED, rng=rng)
+    pairs = choose_pairs(seen.held_out.episodes, DRAWN_PAIRS, rng=rng)
+    apart = np.linalg.norm(seen.mean[pairs[:, 0]] - seen.mean[pairs[:, 1]], axis=1)
+    ranks = np.linspace(0, len(pairs) - 1, INTERPOLATED).astype(int)
+    pairs = pairs[np.argsort(apart, kind="stable")[ranks]]
     first, last = seen.held_out.frames[pairs[:, 0]], seen.held_out.frames[pairs[:, 1]]
     rows: list[NDArray[np.uint8]] = []
     labels = []
@@ -229,7 +229,8 @@ def draw_interpolations(
             labels.append(f"{pair + 1}, {name}")
     share = [f"{value:.3g}" for value in np.linspace(0.0, 1.0, DRAWN_PATH)]
     panel = Panel(
-        "decoded latents between two frames of different episodes, by the share of the way",
+        f"decoded latents between two frames of different episodes, by the share of the way; of "
+        f"{DRAWN_PAIRS} random pairs, from the nearest in z to the furthest apart",
         rows,
         labels,
         column_labels=["first frame", *share, "last frame"],
