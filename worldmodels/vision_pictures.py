@@ -155,7 +155,7 @@ def draw_worst(path: str | Path, seen: Seen, of: Reconstruction) -> None:
             title = f"{1 + half * len(panels)} to {half * len(panels) + len(row)}"
             panels.append(Panel(title, frames, ["frame", "reconstruction"], captions=captions))
     title = f"{seen.held_out.name}: the worst reconstructions of {len(seen.mean)} frames"
-    apart = f"{MOMENT} steps apart; MSE: squared error a pixel value, 0 to 1"
+    apart = f"at least {MOMENT} steps apart; MSE: squared error a pixel value, 0 to 1"
     draw_panels(path, f"{title} ({apart})", panels)
 
 
