@@ -139,6 +139,20 @@ def test_frames_are_near_gyms(driver: Driver, seed: int, domain_randomize: bool)
     assert by_pixel[:, 84:].max() <= 25  # the indicators
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_kerb_without_width_is_left_out() -> None:
+    fast = FastCarRacing()
+    fast.reset(seed=3000010)
+    flat = [polygon for polygon, _ in fast.road_poly if polygon[0] == polygon[1]]
+    assert len(flat) == 2
+    wide = [(polygon, colour) for polygon, colour in fast.road_poly if polygon not in flat]
+    lawn, grass = (car_racing._shrunk(colour) for colour in (fast.bg_color, fast.grass_color))
+    fast._texture.draw(fast.road_poly, lawn, grass)
+    drawn = fast._texture.levels[0].copy()
+    fast._texture.draw(wide, lawn, grass)
+    assert (fast._texture.levels[0] == drawn).all()
+
+
 def test_a_touched_tile_is_repainted_as_gym_recolours_it() -> None:
     fast = FastCarRacing()
     fast.reset(seed=0)

@@ -92,6 +92,8 @@ class TrackTexture:
     def draw(self, road: list[tuple[Any, Any]], lawn: Colour, grass: Colour) -> None:
         """Draw anew: `road` holds gym's polygons, left, right, right and left, with colours."""
         np.copyto(self.levels[0], _lawn(lawn, grass))
+        # Where a bend turns neither way for a moment, gym lays a kerb without any width.
+        road = [(polygon, colour) for polygon, colour in road if polygon[0] != polygon[1]]
         polygons = _in_texels(np.array([polygon for polygon, _ in road]), inset=OVERDRAWN)
         for polygon, (_, colour) in zip(polygons, road, strict=True):
             self._fill(polygon, colour)
