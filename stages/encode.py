@@ -1,6 +1,10 @@
-"""Encode every frame of the episodes to its mean and log variance."""
+"""Encode every frame of a round's episodes to its mean and log variance."""
 
 from __future__ import annotations
+
+import sys
+from functools import partial
+from itertools import chain
 
 import numpy as np
 
@@ -17,6 +21,7 @@ from worldmodels.metrics import write_metrics
 from worldmodels.model_files import file_digest
 from worldmodels.params import load_group
 from worldmodels.progress import Progress, announce
+from worldmodels.rounds import Round, chosen_round
 from worldmodels.stage_run import run_stage
 from worldmodels.vae import VAE
 
@@ -24,22 +29,24 @@ FRAMES_A_SECOND = 1700  # of a default run on two cores without AVX512
 ACTIVE = 0.01  # variance of a mean above which a latent dimension counts as used
 
 
-def main() -> None:
+def main(round_: Round) -> None:
+    stage = round_.named("encode")
+    vae_path = f"{round_.models}/vae.h5"
     params = load_group("encoding", EncodingParams)
     hide_gpu()
     use_threads(load_group("compute", ComputeParams).threads)
     make_deterministic(seed=0)
-    files = EpisodeFiles("data/episodes")
-    vae = VAE.load("models/vae.h5")
+    files = EpisodeFiles(*round_.episodes)
+    vae = VAE.load(vae_path)
     files.require_image_shape(vae.image_shape)
-    announce("encode", f"{files.rows} frames", seconds=files.rows / FRAMES_A_SECOND)
+    announce(stage, f"{files.rows} frames", seconds=files.rows / FRAMES_A_SECOND)
     encoder = Encoder(vae, batch_size=params.batch_size)
     sums, squares, kl = np.zeros(vae.latent_dim), np.zeros(vae.latent_dim), 0.0
     writer = LatentWriter(
-        "data/latents.h5", files.rows, vae.latent_dim, vae_digest=file_digest("models/vae.h5")
+        round_.latents, files.rows, vae.latent_dim, vae_digest=file_digest(vae_path)
     )
-    with writer, Progress("encode", files.rows, "frames") as progress:
-        for episode in read_episodes("data/episodes"):
+    with writer, Progress(stage, files.rows, "frames") as progress:
+        for episode in chain.from_iterable(map(read_episodes, round_.episodes)):
             mean, log_var = encoder.encode(episode.frames)
             writer.write(mean, log_var, episode.actions)
             sums += mean.sum(axis=0, dtype=np.float64)
@@ -48,7 +55,7 @@ def main() -> None:
             progress.advance(len(mean))
     variance = squares / files.rows - (sums / files.rows) ** 2
     write_metrics(
-        "metrics/encode.json",
+        f"metrics/{stage}.json",
         {
             "frames": files.rows,
             "kl": kl / files.rows,
@@ -58,4 +65,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage("encode", main)
+    chosen = chosen_round(sys.argv[1:])
+    run_stage(chosen.named("encode"), partial(main, chosen))

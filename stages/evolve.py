@@ -1,8 +1,10 @@
-"""Evolve the linear controller by CMA-ES, in the environment."""
+"""Evolve a round's linear controller by CMA-ES, in the environment."""
 
 from __future__ import annotations
 
 import math
+import sys
+from functools import partial
 
 import numpy as np
 
@@ -25,6 +27,7 @@ from worldmodels.metrics import write_curve, write_metrics
 from worldmodels.params import BaseParams, load_group
 from worldmodels.progress import Progress, announce
 from worldmodels.rollout import RolloutEngine
+from worldmodels.rounds import Round, chosen_round
 from worldmodels.stage_run import run_resumable_stage
 from worldmodels.vae import VAE
 
@@ -32,24 +35,28 @@ FRAMES_A_SECOND = 1250  # of a default run on two cores without AVX512
 FRAMES_AN_EPISODE = 650  # of the same run, with the default patience
 
 
-def main(checkpoint: Checkpoint) -> None:
+def main(round_: Round, checkpoint: Checkpoint) -> None:
     base = load_group("base", BaseParams)
     env = load_group("env", EnvParams)
-    params = load_group("controller", ControllerParams)
+    params = load_group(round_.named("controller"), ControllerParams)
     hide_gpu()
-    VAE.load("models/vae.h5").require_image_shape(env.image_shape)
-    memory = MDNRNN.load("models/memory.h5")
+    VAE.load(f"{round_.models}/vae.h5").require_image_shape(env.image_shape)
+    memory = MDNRNN.load(f"{round_.models}/memory.h5")
     shape = controller_shape(
         params.inputs, latent_dim=memory.latent_dim, hidden_units=memory.hidden_units
     )
-    validations = math.ceil(params.generations / params.validation_every)
+    if round_.goes_on_from:
+        start = LinearController.load(f"{round_.goes_on_from}/controller.h5").weights
+    else:
+        start = np.zeros(shape, np.float32)
+    validations = 1 + math.ceil(params.generations / params.validation_every)
     frames = params.generations * params.episodes_a_generation * FRAMES_AN_EPISODE
     frames += validations * params.validation_episodes * params.steps
     tracks = f"{params.episodes} tracks"
     if params.finalist_episodes:
         tracks += f", the better {params.finalists} on {params.finalist_episodes} more"
     announce(
-        "evolve",
+        checkpoint.stage,
         f"{params.generations} generations of {params.population} candidates on "
         f"{tracks}, {shape[0] * shape[1]} numbers each",
         seconds=frames / FRAMES_A_SECOND,
@@ -62,33 +69,39 @@ def main(checkpoint: Checkpoint) -> None:
     generations: list[Generation] = []
     engine = RolloutEngine(
         FastCarRacing,
-        policy_maker("models", inputs=params.inputs, latent=params.latent),
+        policy_maker(round_.models, inputs=params.inputs, latent=params.latent),
         image_shape=env.image_shape,
         batch_size=params.batch_size,
     )
-    with engine, Progress("evolve", params.generations, "generations") as progress:
+    with engine, Progress(checkpoint.stage, params.generations, "generations") as progress:
         run = evolve(
             params,
             engine,
-            dimensions=shape[0] * shape[1],
+            start=start.reshape(-1).astype(np.float64),
             seed=base.seed,
             checkpoint=checkpoint,
         )
         for generation in run:
             generations.append(generation)
             controller(generation).save(checkpoint.folder / CURRENT)
+            if generation.generation == 0:
+                continue
             figures = {"population": generation.return_mean, "sigma": generation.sigma}
             if generation.validation is not None:
                 figures["validation"] = generation.validation.return_mean
             progress.advance(1, **figures)
-    best, validation = best_validated(generations)
-    controller(best).save("models/controller.h5")
-    write_curve("metrics/evolution_curve.csv", [generation.row() for generation in generations])
-    write_curve("metrics/validation_curve.csv", validation_curve(generations))
+    # The second round starts from a controller, the first from zeros.
+    best, validation = best_validated(generations[0 if round_.goes_on_from else 1 :])
+    controller(best).save(f"{round_.models}/controller.h5")
+    write_curve(
+        f"metrics/{round_.named('evolution_curve')}.csv",
+        [generation.row() for generation in generations[1:]],
+    )
+    write_curve(f"metrics/{round_.named('validation_curve')}.csv", validation_curve(generations))
     write_metrics(
-        "metrics/controller.json",
+        f"metrics/{round_.named('controller')}.json",
         {
-            "generations": len(generations),
+            "generations": params.generations,
             "frames": generations[-1].frames,
             "best_generation": best.generation,
             "validation_return_mean": validation.return_mean,
@@ -99,4 +112,5 @@ def main(checkpoint: Checkpoint) -> None:
 
 
 if __name__ == "__main__":
-    run_resumable_stage("evolve", main)
+    chosen = chosen_round(sys.argv[1:])
+    run_resumable_stage(chosen.named("evolve"), partial(main, chosen))

@@ -14,6 +14,7 @@ from worldmodels.encoding import EncodingParams
 from worldmodels.episodes import EpisodeFiles
 from worldmodels.params import BaseParams, load_group
 from worldmodels.progress import announce
+from worldmodels.rounds import EXPLORED, FIRST
 from worldmodels.stage_run import run_stage
 from worldmodels.vae import VAE
 from worldmodels.vision_frames import InspectionParams
@@ -31,8 +32,8 @@ def main() -> None:
     hide_gpu()
     use_threads(load_group("compute", ComputeParams).threads)
     make_deterministic(base.seed)
-    vae = VAE.load("models/vae.h5")
-    explored, driving = EpisodeFiles("data/episodes"), EpisodeFiles("data/driving")
+    vae = VAE.load(f"{FIRST.models}/vae.h5")
+    explored, driving = EpisodeFiles(EXPLORED), EpisodeFiles("data/driving")
     for files in (explored, driving):
         files.require_image_shape(vae.image_shape)
     announce(

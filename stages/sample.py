@@ -6,24 +6,19 @@ from worldmodels.car_racing import FastCarRacing
 from worldmodels.checkpoints import Checkpoint
 from worldmodels.driver import POLICY, DrivingParams, drive, driving_episodes
 from worldmodels.episode_play import EpisodePlay
-from worldmodels.episodes import (
-    EpisodeWriter,
-    keep_whole_shards,
-    place_shards,
-    read_episodes,
-    refuse_episodes,
-)
+from worldmodels.episodes import EpisodeWriter, refuse_episodes
 from worldmodels.frames import EnvParams
 from worldmodels.metrics import write_metrics
 from worldmodels.params import BaseParams, load_group
 from worldmodels.policies import POLICIES
-from worldmodels.progress import Progress, announce
+from worldmodels.progress import announce
+from worldmodels.recording import record_episodes
 from worldmodels.rollout import RolloutEngine
+from worldmodels.rounds import EXPLORED
 from worldmodels.sampling import SamplingParams, SamplingSummary, sampling_episodes
 from worldmodels.stage_run import run_resumable_stage
 from worldmodels.telemetry import COLUMNS
 
-EPISODES = "data/episodes"
 DRIVING = "data/driving"
 ENVIRONMENTS_A_WORKER = 8
 EPISODES_A_SECOND = 12.0  # of a default run on two cores without AVX512
@@ -39,37 +34,21 @@ def main(checkpoint: Checkpoint) -> None:
         f"{params.episodes} episodes of at most {params.steps} steps by the {params.policy} policy",
         seconds=params.episodes / EPISODES_A_SECOND,
     )
-    refuse_episodes(EPISODES)
     refuse_episodes(DRIVING)
-    shards = checkpoint.folder / "episodes"
-    driven = keep_whole_shards(shards)
-    summary = SamplingSummary()
-    if driven:
-        checkpoint.going_on(f"{driven} episodes")
-        for episode in read_episodes(shards):
-            summary.add(episode)
-    engine = RolloutEngine(
-        FastCarRacing,
-        POLICIES[params.policy],
-        image_shape=env.image_shape,
-        batch_size=ENVIRONMENTS_A_WORKER,
-    )
-    writer = EpisodeWriter(
-        shards,
-        environment="FastCarRacing-v2",
+    summary = record_episodes(
+        EXPLORED,
+        sampling_episodes(params, seed=base.seed),
+        RolloutEngine(
+            FastCarRacing,
+            POLICIES[params.policy],
+            image_shape=env.image_shape,
+            batch_size=ENVIRONMENTS_A_WORKER,
+        ),
         policy=params.policy,
         seed=base.seed,
         image_shape=env.image_shape,
-        privileged_columns=COLUMNS,
-        going_on=True,
+        checkpoint=checkpoint,
     )
-    progress = Progress("sample", params.episodes, "episodes", done=driven)
-    with engine, writer, progress:
-        for outcome in engine.play(sampling_episodes(params, seed=base.seed)[driven:]):
-            writer.write(outcome)
-            summary.add(outcome.recorded)
-            progress.advance(1)
-    place_shards(shards, EPISODES)
     driven_well = _drive(driving, env, seed=base.seed).metrics()
     metrics = {f"driving_{key}": value for key, value in driven_well.items()}
     write_metrics("metrics/sample.json", summary.metrics() | metrics)

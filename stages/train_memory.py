@@ -1,8 +1,10 @@
-"""Fit the MDN-RNN to sequences of latents and actions."""
+"""Fit the MDN-RNN to a round's sequences of latents and actions."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 
@@ -15,31 +17,36 @@ from worldmodels.memory_training import fit_memory
 from worldmodels.metrics import write_curve, write_metrics
 from worldmodels.params import BaseParams, load_group
 from worldmodels.progress import announce
+from worldmodels.rounds import Round, chosen_round
 from worldmodels.stage_run import run_resumable_stage
 
 STEPS_A_SECOND = 14_800  # of a default run on two cores without AVX512
 
 
-def main(checkpoint: Checkpoint) -> None:
+def main(round_: Round, checkpoint: Checkpoint) -> None:
     base = load_group("base", BaseParams)
-    params = load_group("memory", MemoryParams)
+    params = load_group(round_.named("memory"), MemoryParams)
     use_threads(load_group("compute", ComputeParams).threads)
     make_deterministic(base.seed)
-    sequences = LatentSequences("data/latents.h5", length=params.sequence_length)
+    sequences = LatentSequences(round_.latents, length=params.sequence_length)
     training, validation = split_episodes(sequences.episodes, base.validation_share)
     windows = len(sequences.windows(training, rng=None))
     announce(
-        "train_memory",
+        checkpoint.stage,
         f"{windows} windows of {params.sequence_length} steps, epochs: {params.epochs}",
         seconds=params.epochs * windows * params.sequence_length / STEPS_A_SECOND,
     )
-    memory = MDNRNN(
-        sequences.latent_dim,
-        params.hidden_units,
-        params.mixtures,
-        rng=np.random.default_rng(base.seed),
-        vae_digest=sequences.vae_digest,
-    )
+    if round_.goes_on_from:
+        memory = MDNRNN.load(f"{round_.goes_on_from}/memory.h5")
+        memory.vae_digest = sequences.vae_digest
+    else:
+        memory = MDNRNN(
+            sequences.latent_dim,
+            params.hidden_units,
+            params.mixtures,
+            rng=np.random.default_rng(base.seed),
+            vae_digest=sequences.vae_digest,
+        )
     rows = fit_memory(
         memory,
         params,
@@ -50,12 +57,14 @@ def main(checkpoint: Checkpoint) -> None:
         checkpoint=checkpoint,
     )
     curve = [asdict(row) for row in rows]
-    memory.save("models/memory.h5")
-    write_curve("metrics/memory_curve.csv", curve)
+    memory.save(f"{round_.models}/memory.h5")
+    write_curve(f"metrics/{round_.named('memory_curve')}.csv", curve)
     write_metrics(
-        "metrics/memory.json", {"loss": curve[-1]["loss"], "val_loss": curve[-1]["val_loss"]}
+        f"metrics/{round_.named('memory')}.json",
+        {"loss": curve[-1]["loss"], "val_loss": curve[-1]["val_loss"]},
     )
 
 
 if __name__ == "__main__":
-    run_resumable_stage("train_memory", main)
+    chosen = chosen_round(sys.argv[1:])
+    run_resumable_stage(chosen.named("train_memory"), partial(main, chosen))

@@ -1,8 +1,11 @@
-"""Fit the VAE to the frames of the episodes."""
+"""Fit the VAE to the frames of a round's episodes."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -15,50 +18,76 @@ from worldmodels.metrics import write_curve, write_metrics
 from worldmodels.params import BaseParams, load_group
 from worldmodels.pictures import frame_grid, write_png
 from worldmodels.progress import announce
+from worldmodels.rounds import Round, chosen_round
 from worldmodels.stage_run import run_resumable_stage
 from worldmodels.vae import VAE, VAEParams
-from worldmodels.vae_training import best_epoch, fit_vae
+from worldmodels.vae_training import best_epoch, fit_vae, validator
 
 PICTURES = 10  # frames in the grid of reconstructions
 FRAMES_A_SECOND = 260  # of a default run on two cores without AVX512
 
 
-def main(checkpoint: Checkpoint) -> None:
+def main(round_: Round, checkpoint: Checkpoint) -> None:
     base = load_group("base", BaseParams)
     env = load_group("env", EnvParams)
-    params = load_group("vae", VAEParams)
+    params = load_group(round_.named("vae"), VAEParams)
     use_threads(load_group("compute", ComputeParams).threads)
     make_deterministic(base.seed)
-    files = EpisodeFiles("data/episodes")
+    files = EpisodeFiles(*round_.episodes)
     files.require_image_shape(env.image_shape)
     train, held_out = split_episodes(len(files.episodes), base.validation_share)
     training = FrameBatches(files, train, batch_size=params.batch_size, seed=base.seed)
-    validation_frames = FrameBatches(files, held_out, batch_size=1, seed=base.seed).frames
-    validation = FrameBatches(
-        files, held_out, batch_size=min(params.batch_size, validation_frames), seed=base.seed
-    )
+    validation = _held_out(files, held_out, at_most=params.batch_size, seed=base.seed)
     announce(
-        "train_vae",
+        checkpoint.stage,
         f"{training.frames} frames, epochs: {params.epochs}",
         seconds=params.epochs * training.frames / FRAMES_A_SECOND,
     )
     rng = np.random.default_rng(base.seed)
-    vae = VAE(env.image_shape, params.latent_dim, precision=params.precision, rng=rng)
+    if round_.goes_on_from:
+        vae = VAE.load(f"{round_.goes_on_from}/vae.h5")
+        vae.require_image_shape(env.image_shape)
+    else:
+        vae = VAE(env.image_shape, params.latent_dim, precision=params.precision, rng=rng)
     rows = fit_vae(vae, params, training, validation, seed=base.seed, checkpoint=checkpoint)
     curve = [asdict(row) for row in rows]
-    vae.save("models/vae.h5")
-    write_curve("metrics/vae_curve.csv", curve)
+    vae.save(f"{round_.models}/vae.h5")
+    write_curve(f"metrics/{round_.named('vae_curve')}.csv", curve)
     best = curve[best_epoch(curve) - 1]
-    write_metrics(
-        "metrics/vae.json", {"epochs": len(curve), "best_epoch": best.pop("epoch"), **best}
-    )
-    shown = FrameBatches(
-        files, held_out, batch_size=min(PICTURES, validation_frames), seed=base.seed
-    )
+    metrics: dict[str, Any] = {"epochs": len(curve), "best_epoch": best.pop("epoch"), **best}
+    if round_.goes_on_from:
+        before = VAE.load(f"{round_.goes_on_from}/vae.h5")
+        metrics["held_out_mse"] = {
+            "before": _mse_by_folder(before, params, files, held_out, seed=base.seed),
+            "after": _mse_by_folder(vae, params, files, held_out, seed=base.seed),
+        }
+    write_metrics(f"metrics/{round_.named('vae')}.json", metrics)
+    shown = _held_out(files, held_out, at_most=PICTURES, seed=base.seed)
     frames = next(iter(shown.epoch(0))).numpy()
     grid = frame_grid([frames, vae.reconstruct(frames, rng=rng)], scale=2)
-    write_png("metrics/vae_reconstructions.png", grid)
+    write_png(f"metrics/{round_.named('vae_reconstructions')}.png", grid)
+
+
+def _held_out(files: EpisodeFiles, episodes: list[int], *, at_most: int, seed: int) -> FrameBatches:
+    """Batches of `at_most` frames, of fewer where there are not as many."""
+    frames = FrameBatches(files, episodes, batch_size=1, seed=seed).frames
+    return FrameBatches(files, episodes, batch_size=min(at_most, frames), seed=seed)
+
+
+def _mse_by_folder(
+    vae: VAE, params: VAEParams, files: EpisodeFiles, held_out: list[int], *, seed: int
+) -> dict[str, float]:
+    """V's squared error on the held-out frames of each folder that has some."""
+    validate = validator(vae, params, seed=seed)
+    measured = {}
+    for folder in files.folders:
+        episodes = [index for index in held_out if files.episodes[index].shard.parent == folder]
+        if episodes:
+            batches = _held_out(files, episodes, at_most=params.batch_size, seed=seed)
+            measured[folder.name] = validate(batches).mean("mse")
+    return measured
 
 
 if __name__ == "__main__":
-    run_resumable_stage("train_vae", main)
+    chosen = chosen_round(sys.argv[1:])
+    run_resumable_stage(chosen.named("train_vae"), partial(main, chosen))

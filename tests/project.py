@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -21,6 +22,11 @@ STAGES = [
     "encode",
     "train_memory",
     "evolve",
+    "sample_agent",
+    "train_vae_again",
+    "encode_again",
+    "train_memory_again",
+    "evolve_again",
     "evaluate",
 ]
 
@@ -51,7 +57,8 @@ class Project:
             text=True,
         ).stdout
         for name in filter(None, listed.split("\0")):
-            if (ROOT / name).is_file() and name != "dvc.lock":
+            of_another_run = name == "dvc.lock" or name.startswith("trained/")
+            if (ROOT / name).is_file() and not of_another_run:
                 (self.root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, self.root / name)
         self.lock = ""
@@ -64,6 +71,14 @@ class Project:
         other = copy.copy(self)
         other.root = folder / "project"
         shutil.copytree(self.root, other.root)
+        return other
+
+    def clone(self, folder: Path) -> Project:
+        """A fresh clone of what it committed, in `folder`: an empty cache, no outputs."""
+        other = copy.copy(self)
+        other.root = folder / "project"
+        other.environment = {**self.environment, "DVC_SITE_CACHE_DIR": str(folder / "dvc-site")}
+        self.run("git", "clone", "-q", str(self.root), str(other.root))
         return other
 
     def run(self, *command: str, fails: bool = False) -> str:
@@ -89,9 +104,9 @@ class Project:
         self.run("git", "add", "-A")
         self.run("git", "commit", "-q", "-m", "a state")
 
-    def metrics(self, name: str) -> dict[str, float]:
+    def metrics(self, name: str) -> dict[str, Any]:
         """What metrics/<name>.json says."""
-        found: dict[str, float] = json.loads((self.root / "metrics" / f"{name}.json").read_text())
+        found: dict[str, Any] = json.loads((self.root / "metrics" / f"{name}.json").read_text())
         return found
 
 

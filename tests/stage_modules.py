@@ -45,20 +45,26 @@ def _imports(tree: ast.AST) -> list[str]:
     return names
 
 
+def script_of(cmd: str) -> str:
+    """The script, relative to the root, of a stage's command, `python -m stages.name ...`."""
+    return cmd.split()[2].replace(".", "/") + ".py"
+
+
 def with_modules(dvc_yaml: str, root: Path) -> str:
     """dvc.yaml with the modules of each stage as the last of its dependencies."""
     lines: list[str] = []
-    stage = listed = ""
+    stage = script = listed = ""
     for line in dvc_yaml.splitlines():
         if named := re.fullmatch(r"  (\w+):", line):
             stage = named[1]
+        if command := re.fullmatch(r"    cmd: (.*)", line):
+            script = script_of(command[1])
         if re.fullmatch(r"      - (stages|worldmodels)/\S+\.py", line):
             continue
         if line in ("    outs:", "    metrics:") and stage != listed:
             listed = stage
-            script = root / "stages" / f"{stage}.py"
-            used = modules_used(script, root) - {f"stages/{stage}.py"}
-            lines += [f"      - {path}" for path in (f"stages/{stage}.py", *sorted(used))]
+            used = modules_used(root / script, root) - {script}
+            lines += [f"      - {path}" for path in (script, *sorted(used))]
         lines.append(line)
     return "\n".join(lines) + "\n"
 

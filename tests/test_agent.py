@@ -283,7 +283,7 @@ def test_no_controllers_at_all_are_refused(make_policy: Callable[..., AgentPolic
 
 def test_a_vae_and_a_memory_that_disagree_are_refused(tiny_vae: VAE) -> None:
     other = MDNRNN(5, 8, 2, rng=np.random.default_rng(0))
-    with pytest.raises(WorldModelsError, match=r"of 4 numbers.*a memory for 5.*train_memory"):
+    with pytest.raises(WorldModelsError, match=r"of 4 numbers.*a memory for 5.*dvc repro"):
         AgentPolicy(tiny_vae, other, inputs=("z",), latent="mean", batch_size=1)
 
 

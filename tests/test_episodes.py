@@ -115,6 +115,37 @@ def test_the_index_counts_rows_and_holds_no_frames(
     assert files.image_shape == (32, 48)
 
 
+def test_several_folders_are_indexed_one_after_the_other(
+    tmp_path: Path, write_episodes: WriteEpisodes
+) -> None:
+    folders = [tmp_path / "z", tmp_path / "a"]  # in the order given, not sorted
+    write_episodes(folders[0], [2] * 17)
+    write_episodes(folders[1], [3, 4])
+    files = EpisodeFiles(*folders)
+    assert files.rows == 17 * 2 + 7
+    assert [rows.length for rows in files.episodes] == [2] * 17 + [3, 4]
+    assert [rows.shard.parent for rows in files.episodes] == [folders[0]] * 17 + [folders[1]] * 2
+    assert [rows.start for rows in files.episodes[15:]] == [30, 0, 0, 3]
+
+
+def test_of_several_folders_the_empty_one_is_named(
+    tmp_path: Path, write_episodes: WriteEpisodes
+) -> None:
+    write_episodes(tmp_path / "one", [2])
+    with pytest.raises(EpisodeFileError, match=rf"^{tmp_path}/two: no episodes; `dvc repro` makes"):
+        EpisodeFiles(tmp_path / "one", tmp_path / "two")
+
+
+def test_folders_that_differ_in_shape_are_refused(
+    tmp_path: Path, write_episodes: WriteEpisodes
+) -> None:
+    write_episodes(tmp_path / "one", [2])
+    write_episodes(tmp_path / "two", [2], image_shape=(32, 48))
+    expected = rf"^{tmp_path}/one and {tmp_path}/two: expected frames of one shape"
+    with pytest.raises(EpisodeFileError, match=expected):
+        EpisodeFiles(tmp_path / "one", tmp_path / "two")
+
+
 def test_attributes_say_what_was_driven_and_by_whom(
     tmp_path: Path, write_episodes: WriteEpisodes
 ) -> None:
@@ -177,11 +208,11 @@ class TestUnreadable:
     """Every way to read says which file is wrong and what to do."""
 
     def test_no_folder(self, tmp_path: Path, read: type[EpisodeFiles]) -> None:
-        with pytest.raises(EpisodeFileError, match=r"nowhere: no episodes; `dvc repro sample`"):
+        with pytest.raises(EpisodeFileError, match=r"nowhere: no episodes; `dvc repro`"):
             read(tmp_path / "nowhere")
 
     def test_an_empty_folder(self, tmp_path: Path, read: type[EpisodeFiles]) -> None:
-        with pytest.raises(EpisodeFileError, match=rf"{tmp_path}: no episodes; `dvc repro sample`"):
+        with pytest.raises(EpisodeFileError, match=rf"{tmp_path}: no episodes; `dvc repro`"):
             read(tmp_path)
 
     def test_a_truncated_shard(
@@ -191,7 +222,7 @@ class TestUnreadable:
         shard = tmp_path / "shard-00000.h5"
         shard.write_bytes(shard.read_bytes()[:5000])
         with pytest.raises(
-            EpisodeFileError, match=rf"{shard}: cut short: .* got 5000; .*dvc repro sample"
+            EpisodeFileError, match=rf"{shard}: cut short: .* got 5000; .*dvc repro"
         ):
             read(tmp_path)
 
@@ -203,22 +234,20 @@ class TestUnreadable:
         content = bytearray(shard.read_bytes())
         content[len(content) // 2] ^= 1
         shard.write_bytes(content)
-        with pytest.raises(EpisodeFileError, match=rf"{shard}: damaged: .*dvc repro sample"):
+        with pytest.raises(EpisodeFileError, match=rf"{shard}: damaged: .*dvc repro"):
             read(tmp_path)
 
     def test_no_hdf5_at_all(self, tmp_path: Path, read: type[EpisodeFiles]) -> None:
         shard = tmp_path / "shard-00000.h5"
         shard.write_text("version https://git-lfs.github.com/spec/v1\n")
-        with pytest.raises(EpisodeFileError, match=rf"{shard}: expected.*else; .*dvc repro sample"):
+        with pytest.raises(EpisodeFileError, match=rf"{shard}: expected.*else; .*dvc repro"):
             read(tmp_path)
 
     def test_a_foreign_hdf5_file(self, tmp_path: Path, read: type[EpisodeFiles]) -> None:
         shard = tmp_path / "shard-00000.h5"
         with h5py.File(shard, "w") as file:
             file["frames"] = np.zeros((2, 32, 32, 3), np.uint8)
-        with pytest.raises(
-            EpisodeFileError, match=rf"{shard}: expected.*without.*dvc repro sample"
-        ):
+        with pytest.raises(EpisodeFileError, match=rf"{shard}: expected.*without.*dvc repro"):
             read(tmp_path)
 
     def test_another_version(
@@ -272,7 +301,7 @@ class TestUnreadable:
             del file[name]
             file[name] = values
         seal(tmp_path / "shard-00000.h5", FORMAT)
-        with pytest.raises(EpisodeFileError, match=rf"{message}.*; .*dvc repro sample"):
+        with pytest.raises(EpisodeFileError, match=rf"{message}.*; .*dvc repro"):
             read(tmp_path)
 
     def test_shards_that_differ_in_shape(
@@ -327,6 +356,14 @@ def test_a_split_holds_out_the_share_asked_for_evenly_spread() -> None:
     _, validation = split_episodes(300, 0.1)
     assert len(validation) == 30
     assert set(np.diff(validation)) == {10}
+
+
+def test_more_episodes_leave_the_split_of_the_first_as_it_was() -> None:
+    _, alone = split_episodes(300, 0.1)
+    training, validation = split_episodes(460, 0.1)
+    assert [episode for episode in validation if episode < 300] == alone
+    assert len([episode for episode in validation if episode >= 300]) == 16
+    assert sorted(training + validation) == list(range(460))
 
 
 def test_one_episode_cannot_be_split() -> None:

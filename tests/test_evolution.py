@@ -29,6 +29,7 @@ from worldmodels.evolution import (
     validation_curve,
 )
 from worldmodels.params import ParameterError
+from worldmodels.rounds import AGAIN, FIRST, Round
 
 DIMENSIONS = 5
 PARAMS = ControllerParams(
@@ -75,15 +76,25 @@ class Course:
             yield Outcome(episode, value, 10, 3, "time_limit")
 
 
-def run(
+START = np.zeros(DIMENSIONS)
+
+
+def run_from(
+    start: NDArray[np.float64],
     *,
     seed: int = 0,
     course: Course | None = None,
     params: ControllerParams = PARAMS,
     checkpoint: Checkpoint | None = None,
 ) -> list[Generation]:
+    """All generations, the start as the first."""
     engine: Any = course or Course()
-    return list(evolve(params, engine, dimensions=DIMENSIONS, seed=seed, checkpoint=checkpoint))
+    return list(evolve(params, engine, start=start, seed=seed, checkpoint=checkpoint))
+
+
+def run(**how: Any) -> list[Generation]:
+    """The generations after the start, which is all zeros; see `run_from`."""
+    return run_from(START, **how)[1:]
 
 
 def vectors(generations: list[Generation]) -> list[bytes]:
@@ -95,6 +106,22 @@ def test_the_search_climbs() -> None:
     last = run(params=params)[-1]
     assert last.return_mean > -60 > run()[0].return_mean
     assert last.mean_vector == pytest.approx(np.ones(DIMENSIONS), abs=0.4)
+
+
+def test_the_start_is_validated_first_and_searched_around() -> None:
+    start = np.linspace(-1, 1, DIMENSIONS)
+    course = Course()
+    first, *_ = run_from(start, course=course)
+    (episodes, validated), (_, candidates), *_ = course.plays
+    assert np.array_equal(validated, start[None])
+    assert [one.track_seed for one in episodes] == list(PARAMS.validation_seeds)
+    assert (first.generation, first.frames, first.sigma) == (0, 0, PARAMS.sigma)
+    assert np.array_equal(first.mean_vector, start)
+    assert first.validation is not None
+    returns = [hill(start, one) for one in episodes]
+    assert first.validation.return_mean == pytest.approx(np.mean(returns))
+    noise = np.random.default_rng(0).standard_normal(candidates.shape)
+    assert candidates == pytest.approx(start + PARAMS.sigma * noise, rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -138,21 +165,21 @@ class Short(Course):
         return super().play(episodes, candidates)
 
 
-@pytest.mark.parametrize("plays", [1, 3, 5, 6, 8])  # six generations, validations after 4 and 6
+@pytest.mark.parametrize("plays", [1, 2, 4, 6, 7, 9])  # validations first, after 4 and 6
 @pytest.mark.parametrize("levers", ["none", "diagonal", "restarts", "decay"])
 def test_going_on_gives_the_same_search_and_drives_nothing_twice(
     levers: str, plays: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     params = replace(PARAMS, **LEVERS[levers])
     whole, before, after = Course(), Short(plays), Course()
-    expected = run(course=whole, params=params)
+    expected = run_from(START, course=whole, params=params)
     checkpoint = Checkpoint("evolve", tmp_path)
     if plays < len(whole.plays):
         with pytest.raises(KeyboardInterrupt):
             run(course=before, params=params, checkpoint=checkpoint)
     else:
         run(course=before, params=params, checkpoint=checkpoint)
-    got = run(course=after, params=params, checkpoint=checkpoint)
+    got = run_from(START, course=after, params=params, checkpoint=checkpoint)
     assert "evolve: going on after generation" in capsys.readouterr().out
     assert vectors(got) == vectors(expected)
     assert [one.row() for one in got] == [one.row() for one in expected]
@@ -161,7 +188,7 @@ def test_going_on_gives_the_same_search_and_drives_nothing_twice(
         assert candidates.tobytes() == same.tobytes()
 
 
-@pytest.mark.parametrize("plays", range(1, 14))  # two a generation, validations after 4 and 6
+@pytest.mark.parametrize("plays", range(1, 15))  # two a generation, validations as above
 @pytest.mark.parametrize("levers", ["finalists", "all"])
 def test_going_on_with_finalists_drives_the_first_tracks_of_one_generation_twice_at_most(
     levers: str, plays: int, tmp_path: Path
@@ -176,9 +203,9 @@ def test_going_on_with_finalists_drives_the_first_tracks_of_one_generation_twice
     assert vectors(got) == vectors(expected)
     assert [one.row() for one in got] == [one.row() for one in expected]
     assert [one.validation for one in got] == [one.validation for one in expected]
-    between_heats = plays % 2 if plays < 9 else 1 - plays % 2  # the ninth play is a validation
-    assert len(whole.plays) == 14
-    assert len(before.plays) + len(after.plays) == 14 + between_heats
+    between_heats = 1 - plays % 2 if plays < 10 else plays % 2  # the tenth play is a validation
+    assert len(whole.plays) == 15
+    assert len(before.plays) + len(after.plays) == 15 + between_heats
 
 
 def test_scores_that_lead_elsewhere_than_they_did_are_an_error(tmp_path: Path) -> None:
@@ -250,10 +277,10 @@ def test_all_candidates_of_a_generation_drive_the_same_new_tracks_with_the_same_
 
 def test_the_mean_vector_alone_is_validated_on_whole_episodes_of_tracks_of_its_own() -> None:
     course = Course()
-    generations = run(course=course)
+    generations = run_from(START, course=course)
     validations = [play for play in course.plays if len(play[1]) == 1]
     validated = [one for one in generations if one.validation is not None]
-    assert [one.generation for one in validated] == [4, 6]  # every fourth, and the last
+    assert [one.generation for one in validated] == [0, 4, 6]  # first, every fourth, and last
     for (episodes, candidates), generation in zip(validations, validated, strict=True):
         assert np.array_equal(candidates[0], generation.mean_vector)
         assert [one.track_seed for one in episodes] == list(PARAMS.validation_seeds)
@@ -306,7 +333,7 @@ def test_the_sigma_that_is_reported_is_the_spread_that_was_searched() -> None:
 
 
 def test_the_mean_vector_never_shares_memory_with_the_search() -> None:
-    generations = run()
+    generations = run_from(START)
     assert len(set(vectors(generations))) == len(generations)
 
 
@@ -414,7 +441,7 @@ def test_weight_decay_changes_the_ranking_and_not_the_returns(
     params = replace(PARAMS, generations=1, weight_decay=5000.0)
     course = Course()
     (generation,) = run(course=course, params=params, checkpoint=Checkpoint("evolve", tmp_path))
-    episodes, candidates = course.plays[0]
+    _, (episodes, candidates), *_ = course.plays
     tracks = episodes[:2]
     returns = [np.mean([hill(each, one) for one in tracks]) for each in candidates]
     decayed = np.array(returns) - [5000 * np.mean(each**2) for each in candidates]
@@ -478,7 +505,7 @@ def test_finalists_drive_further_tracks_and_rank_among_themselves_before_all_oth
         assert generation.return_std == pytest.approx(np.std(first))
         assert generation.return_max == max(first)
         assert generation.frames == number * (6 * 2 + 3 * 1) * 10
-    (_, all_six), (_, three), *_ = course.plays
+    _, (_, all_six), (_, three), *_ = course.plays
     assert np.array_equal(three, all_six[sorted(further)])
 
 
@@ -509,7 +536,7 @@ def test_finalists_are_chosen_and_ranked_by_what_weight_decay_leaves(
         course=course,
         params=replace(PARAMS, generations=1, weight_decay=1.0, finalist_episodes=1),
     )
-    (_, candidates), (_, finalists), *_ = course.plays
+    _, (_, candidates), (_, finalists), *_ = course.plays
     shortest_first = np.argsort((candidates**2).sum(axis=1))
     assert np.array_equal(finalists, candidates[np.sort(shortest_first[:4])])
     assert list(np.argsort(costs[0])) == list(shortest_first)
@@ -520,7 +547,7 @@ def test_of_many_equals_the_first_are_ranked_first(monkeypatch: pytest.MonkeyPat
     params = replace(PARAMS, population=100, generations=1, finalist_episodes=1)
     course = Course(lambda candidate, _: float(candidate[0] > 0))
     run(course=course, params=params)
-    by_place = sorted(range(100), key=lambda number: not course.plays[0][1][number, 0] > 0)
+    by_place = sorted(range(100), key=lambda number: not course.plays[1][1][number, 0] > 0)
     assert list(np.argsort(costs[0])) == by_place  # Python's sort keeps the order of equals
 
 
@@ -581,14 +608,14 @@ def test_the_best_is_the_best_validated_and_the_first_of_equals() -> None:
 
 
 def test_one_curve_has_a_row_a_generation_the_other_a_row_a_validation() -> None:
-    generations = run()
-    assert [one.row()["generation"] for one in generations] == [1, 2, 3, 4, 5, 6]
+    generations = run_from(START)
+    assert [one.row()["generation"] for one in generations] == [0, 1, 2, 3, 4, 5, 6]
     curve = validation_curve(generations)
-    assert [row["generation"] for row in curve] == [4, 6]
-    assert [row["frames"] for row in curve] == [generations[3].frames, generations[5].frames]
-    assert generations[3].validation is not None
-    assert curve[0]["validation_return"] == generations[3].validation.return_mean
-    assert curve[0]["validation_std"] == generations[3].validation.return_std
+    assert [row["generation"] for row in curve] == [0, 4, 6]
+    assert [row["frames"] for row in curve] == [0, generations[4].frames, generations[6].frames]
+    assert generations[4].validation is not None
+    assert curve[1]["validation_return"] == generations[4].validation.return_mean
+    assert curve[1]["validation_std"] == generations[4].validation.return_std
 
 
 PARAMS_YAML = """\
@@ -599,22 +626,26 @@ controller:
    sigma: 0.1, max_sigma: 0.2, patience: null, batch_size: 2, first_seed: 0, validation_every: 1,
    validation_episodes: 2, validation_first_seed: 1000, covariance: full, restart_every: null,
    weight_decay: 0.0, finalist_episodes: 0}
+controller_again: {sigma: 0.05, generations: 2, first_seed: 500}
 """
 
 
 class ScriptedCourse(Course):
-    """Lucky candidates, and mean vectors of which the second is the best."""
+    """Lucky candidates, and mean vectors that do as told when they are validated, the start's
+    first."""
 
+    validations: tuple[float, ...]
     latest: ScriptedCourse
 
-    def __init__(self, *_: object, **__: object) -> None:
+    def __init__(self, _: object, make_policy: Any, **__: object) -> None:
         super().__init__(self.scripted)
+        self.vae_path = make_policy.keywords["vae_path"]
         ScriptedCourse.latest = self
 
     def scripted(self, candidate: NDArray[np.float64], episode: Episode) -> float:
         if episode.track_seed < 1000:
             return 900.0 + float(candidate[0])  # the population's returns are all higher
-        return [10.0, 50.0, 20.0][len(self.plays) // 2 - 1]
+        return self.validations[len(self.plays) // 2]
 
     def __enter__(self) -> ScriptedCourse:
         return self
@@ -623,29 +654,82 @@ class ScriptedCourse(Course):
         pass
 
 
-def test_the_stage_saves_the_best_validated_mean_vector_and_never_a_candidate(
+RunStage = Callable[..., tuple[ScriptedCourse, LinearController]]
+
+
+@pytest.fixture
+def run_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
+) -> RunStage:
+    """`run_stage(round, *validations)`: the stage on a `ScriptedCourse`, and what it saves."""
     from stages import evolve as stage
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stage, "RolloutEngine", ScriptedCourse)
     Path("params.yaml").write_text(PARAMS_YAML)
-    request.getfixturevalue("tiny_vae").save("models/vae.h5")
-    request.getfixturevalue("tiny_memory").save("models/memory.h5")
-    stage.main(Checkpoint("evolve", tmp_path / "scratch"))
 
-    saved = LinearController.load("models/controller.h5")
-    plays = ScriptedCourse.latest.plays
-    means = [candidates[0] for _, candidates in plays if len(candidates) == 1]
+    def run(round_: Round, *validations: float) -> tuple[ScriptedCourse, LinearController]:
+        request.getfixturevalue("tiny_vae").save(f"{round_.models}/vae.h5")
+        request.getfixturevalue("tiny_memory").save(f"{round_.models}/memory.h5")
+        ScriptedCourse.validations = validations
+        stage.main(round_, Checkpoint("evolve", tmp_path / "scratch"))
+        return ScriptedCourse.latest, LinearController.load(f"{round_.models}/controller.h5")
+
+    return run
+
+
+def test_the_stage_saves_the_best_validated_mean_vector_and_never_a_candidate(
+    run_stage: RunStage,
+) -> None:
+    course, saved = run_stage(FIRST, 0.0, 10.0, 50.0, 20.0)
+    means = [candidates[0] for _, candidates in course.plays if len(candidates) == 1]
+    assert not means[0].any()
     assert saved.weights.shape == (13, 3)
-    assert np.array_equal(saved.weights.ravel(), means[1].astype(np.float32))
+    assert np.array_equal(saved.weights.ravel(), means[2].astype(np.float32))
     assert (saved.inputs, saved.latent) == (("z", "h"), "sample")
-    for _, candidates in plays:
+    for _, candidates in course.plays:
         if len(candidates) > 1:
             assert not (candidates.astype(np.float32) == saved.weights.ravel()).all(axis=1).any()
     metrics = json.loads(Path("metrics/controller.json").read_text())
-    assert (metrics["best_generation"], metrics["validation_return_mean"]) == (2, 50.0)
+    assert (metrics["generations"], metrics["best_generation"]) == (3, 2)
+    assert metrics["validation_return_mean"] == 50.0
+    for name, generations in (("evolution", [1, 2, 3]), ("validation", [0, 1, 2, 3])):
+        _, *rows = Path(f"metrics/{name}_curve.csv").read_text().splitlines()
+        assert [int(row.split(",")[0]) for row in rows] == generations
+
+
+def test_the_second_round_s_stage_goes_on_from_the_first_s_controller(run_stage: RunStage) -> None:
+    first = np.random.default_rng(5).normal(size=(13, 3)).astype(np.float32)
+    LinearController(first, ("z", "h"), "sample").save("models/first/controller.h5")
+    before = Path("models/first/controller.h5").read_bytes()
+    course, saved = run_stage(AGAIN, 10.0, 5.0, 20.0)
+    assert course.vae_path == "models/vae.h5"
+    (_, validated), (episodes, candidates), *_ = course.plays
+    assert np.array_equal(validated[0], first.ravel())
+    assert candidates.std(axis=0).mean() < 0.06  # its own sigma, 0.05
+    assert candidates == pytest.approx(np.tile(first.ravel(), (4, 1)), abs=0.25)
+    assert {one.track_seed for one in episodes} == {500}
+    assert np.array_equal(saved.weights.ravel(), course.plays[4][1][0].astype(np.float32))
+    metrics = json.loads(Path("metrics/controller_again.json").read_text())
+    assert (metrics["generations"], metrics["best_generation"]) == (2, 2)
+    assert Path("metrics/evolution_curve_again.csv").exists()
+    assert Path("metrics/validation_curve_again.csv").exists()
+    assert Path("models/first/controller.h5").read_bytes() == before
+
+
+def test_the_first_round_s_zeros_are_never_saved(run_stage: RunStage) -> None:
+    _, saved = run_stage(FIRST, 60.0, 10.0, 50.0, 20.0)
+    assert saved.weights.any()
+    assert json.loads(Path("metrics/controller.json").read_text())["best_generation"] == 2
+
+
+def test_where_nothing_does_better_the_start_is_saved(run_stage: RunStage) -> None:
+    first = np.random.default_rng(5).normal(size=(13, 3)).astype(np.float32)
+    LinearController(first, ("z", "h"), "sample").save("models/first/controller.h5")
+    _, saved = run_stage(AGAIN, 20.0, 10.0, 20.0)
+    assert np.array_equal(saved.weights, first)
+    metrics = json.loads(Path("metrics/controller_again.json").read_text())
+    assert (metrics["best_generation"], metrics["validation_return_mean"]) == (0, 20.0)
 
 
 @pytest.mark.parametrize(

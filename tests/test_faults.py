@@ -188,7 +188,7 @@ def test_without_home_display_or_network_more_workers_give_the_same_bits(
     output = other.run(*offline, "dvc", "repro")
     assert stages_run(output) == STAGES
     assert other.read_lock() == project.lock
-    for name in ("environment.json", "episodes.csv", "evolution_curve.csv"):
+    for name in ("environment.json", "episodes.csv", "evolution_curve_again.csv"):
         metrics = [one.root / "metrics" / name for one in (project, other)]
         assert metrics[0].read_bytes() == metrics[1].read_bytes()
 
@@ -225,5 +225,5 @@ def test_a_stage_s_error_is_one_line_and_how_to_bring_the_outputs_back(
     shutil.rmtree(clone.root / "data" / "episodes")
     (clone.root / "data" / "episodes").mkdir()
     lines = clone.run("python", "-m", "stages.encode", fails=True).splitlines()
-    assert lines[0].startswith("encode: data/episodes: no episodes; `dvc repro sample` makes them")
+    assert lines[0].startswith("encode: data/episodes: no episodes; `dvc repro` makes them")
     assert len(lines) == 2

@@ -51,7 +51,7 @@ def main():
     policy = policy_maker("models", inputs=("z", "h"), latent="mean")
     sizes = (FastCarRacing, policy)
     with RolloutEngine(*sizes, image_shape=(32, 32), batch_size=4, workers=2) as engine:
-        for _ in evolve(params, engine, dimensions=39, seed=0):
+        for _ in evolve(params, engine, start=np.zeros(39), seed=0):
             pids = [os.getpid(), *(handle.process.pid for handle in engine._handles)]
             print(max(resident(pid) for pid in pids), flush=True)
 
@@ -96,7 +96,7 @@ def test_200_generations_leave_no_memory_processes_or_files(tmp_path: Path) -> N
     assert ran.returncode == 0
     resident = [int(line) / (1 << 20) for line in output.splitlines()]
     print("MiB of the largest process, every 20 generations:", [round(x) for x in resident[::20]])
-    assert len(resident) == 200
+    assert len(resident) == 201  # the start's validation too
     assert max(resident[100:]) < max(resident[:100]) + 4
     assert processes_in(tmp_path) == []
     assert [set(folder.iterdir()) for folder in (shared, temporary)] == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from worldmodels.encoding import Encoder
 from worldmodels.hdf5_files import seal
 from worldmodels.latents import FORMAT, LatentFileError, LatentSequences, LatentWriter
 from worldmodels.model_files import file_digest
+from worldmodels.rounds import AGAIN, DRIVEN, EXPLORED, FIRST, Round
 from worldmodels.vae import VAE
 
 LENGTHS = [1, 2, 7, 30, 6, 11]
@@ -128,7 +130,7 @@ def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "latents.h5"
-    with pytest.raises(LatentFileError, match=rf"{path}: no such file; `dvc repro encode`"):
+    with pytest.raises(LatentFileError, match=rf"{path}: no such file; `dvc repro`"):
         LatentSequences(path, length=5)
 
 
@@ -136,7 +138,7 @@ def test_a_truncated_file_is_named_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "latents.h5"
     write_latents(path)
     path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(LatentFileError, match=rf"{path}: cut short: .*dvc repro encode"):
+    with pytest.raises(LatentFileError, match=rf"{path}: cut short: .*dvc repro"):
         LatentSequences(path, length=5)
 
 
@@ -154,7 +156,7 @@ def test_a_missing_dataset_is_named(tmp_path: Path) -> None:
     with h5py.File(path, "a") as file:
         del file["episode_lengths"]
     seal(path, FORMAT)
-    with pytest.raises(LatentFileError, match=r"episode_lengths.*got none.*dvc repro encode"):
+    with pytest.raises(LatentFileError, match=r"episode_lengths.*got none.*dvc repro"):
         LatentSequences(path, length=5)
 
 
@@ -179,7 +181,7 @@ def test_a_layout_that_makes_no_sense_is_refused(
         del file[name]
         file[name] = values
     seal(path, FORMAT)
-    with pytest.raises(LatentFileError, match=rf"{path}: .*{message}.*; .*dvc repro encode"):
+    with pytest.raises(LatentFileError, match=rf"{path}: .*{message}.*; .*dvc repro"):
         LatentSequences(path, length=5)
 
 
@@ -189,7 +191,7 @@ def test_a_flipped_byte_is_seen(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(LatentFileError, match=rf"{path}: damaged: .*dvc repro encode"):
+    with pytest.raises(LatentFileError, match=rf"{path}: damaged: .*dvc repro"):
         LatentSequences(path, length=5)
 
 
@@ -229,7 +231,9 @@ def test_an_encoder_of_fixed_batches_takes_episodes_of_any_length(
     assert log_var == pytest.approx(expected_log_var, abs=1e-5)
 
 
+@pytest.mark.parametrize("round_", [FIRST, AGAIN])
 def test_the_stage_encodes_every_frame_beside_the_action_chosen_on_seeing_it(
+    round_: Round,
     tmp_path: Path,
     tiny_vae: VAE,
     write_episodes: WriteEpisodes,
@@ -240,17 +244,23 @@ def test_the_stage_encodes_every_frame_beside_the_action_chosen_on_seeing_it(
     monkeypatch.chdir(tmp_path)
     root = Path(__file__).parent.parent
     shutil.copy(root / "params.yaml", tmp_path)
-    outcomes = write_episodes("data/episodes", [1, 9, 4] + [2] * 15)
-    tiny_vae.save("models/vae.h5")
+    outcomes = write_episodes(EXPLORED, [1, 9, 4] + [2] * 15)  # two shards
+    driven = write_episodes(DRIVEN, [3, 8])
+    if round_ is AGAIN:
+        outcomes += driven
+    vae_path = f"{round_.models}/vae.h5"
+    tiny_vae.save(vae_path)
     monkeypatch.setattr(encode, "use_threads", lambda _: None)  # too late in this process
-    encode.main()
-    with h5py.File("data/latents.h5") as file:
+    encode.main(round_)
+    with h5py.File(round_.latents) as file:
         lengths, starts = file["episode_lengths"][:], file["episode_starts"][:]
-        assert lengths.tolist() == [1, 9, 4] + [2] * 15
+        assert lengths.tolist() == [outcome.steps for outcome in outcomes]
         for outcome, start, length in zip(outcomes, starts, lengths, strict=True):
             rows = slice(start, start + length)
             mean, log_var = tiny_vae.encode(outcome.recorded.frames)
             assert file["mean"][rows] == pytest.approx(mean, abs=1e-5)
             assert file["log_var"][rows] == pytest.approx(log_var, abs=1e-5)
             assert np.array_equal(file["action"][rows], outcome.recorded.actions)
-    assert LatentSequences("data/latents.h5", length=3).vae_digest == file_digest("models/vae.h5")
+    assert LatentSequences(round_.latents, length=3).vae_digest == file_digest(vae_path)
+    metrics = json.loads(Path(f"metrics/{round_.named('encode')}.json").read_text())
+    assert metrics["frames"] == sum(outcome.steps for outcome in outcomes)

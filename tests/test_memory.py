@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,17 @@ import tensorflow as tf
 from conftest import PluggedOut
 from numpy.typing import NDArray
 
+from worldmodels.agent import AgentPolicy
 from worldmodels.checkpoints import Checkpoint
 from worldmodels.determinism import make_deterministic
 from worldmodels.errors import WorldModelsError
 from worldmodels.latents import LatentSequences, LatentWriter
 from worldmodels.memory import MDNRNN, MemoryParams, mixture_log_likelihood
 from worldmodels.memory_training import MemoryEpoch, fit_memory
+from worldmodels.model_files import file_digest
 from worldmodels.params import ParameterError
+from worldmodels.rounds import AGAIN
+from worldmodels.vae import VAE
 
 
 def normal_density(
@@ -312,7 +317,7 @@ def test_a_loss_that_is_no_number_names_the_learning_rate(
 ) -> None:
     memory = MDNRNN(3, 16, 2, rng=np.random.default_rng(0))
     memory.head.bias.assign(tf.fill(memory.head.bias.shape, float("nan")))
-    with pytest.raises(WorldModelsError, match=r"epoch 1 .*lower memory.learning_rate .*0.03"):
+    with pytest.raises(WorldModelsError, match=r"epoch 1 .*lower .*memory.learning_rate .*0.03"):
         list(fit_memory(memory, params(epochs=1), sequences, training=[1], validation=[3], seed=0))
 
 
@@ -331,6 +336,56 @@ def test_episodes_of_a_single_step_are_refused(
     )
     with pytest.raises(WorldModelsError, match=r"at least 2 steps.*raise sampling.steps"):
         next(rows)
+
+
+STAGE_PARAMS = """\
+base: {seed: 0, validation_share: 0.3}
+compute: {threads: 2}
+memory:
+  {hidden_units: 8, mixtures: 2, sequence_length: 8, batch_size: 8, epochs: 3, learning_rate: 0.01,
+   gradient_clip: 1.0}
+memory_again: {epochs: 1, learning_rate: %s}
+"""
+
+
+@pytest.mark.parametrize(("learning_rate", "stays"), [(1e-9, True), (0.01, False)])
+def test_the_second_round_s_stage_goes_on_with_the_first_s_weights_on_the_second_s_latents(
+    learning_rate: float,
+    stays: bool,
+    tmp_path: Path,
+    tiny_vae: VAE,
+    tiny_memory: MDNRNN,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from stages import train_memory as stage
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stage, "use_threads", lambda _: None)  # too late in this process
+    Path("params.yaml").write_text(STAGE_PARAMS % learning_rate)
+    tiny_vae.save("models/first/vae.h5")
+    tiny_memory.vae_digest = file_digest("models/first/vae.h5")
+    tiny_memory.save("models/first/memory.h5")
+    VAE((32, 32), 4, rng=np.random.default_rng(7)).save("models/vae.h5")
+    rng = np.random.default_rng(0)
+    digest = file_digest("models/vae.h5")
+    with LatentWriter(AGAIN.latents, 3 * 20, 4, vae_digest=digest) as writer:
+        for _ in range(3):
+            writer.write(rng.normal(size=(20, 4)), np.zeros((20, 4)), rng.normal(size=(20, 3)))
+    stage.main(AGAIN, Checkpoint("train_memory_again", tmp_path))
+
+    again, second = MDNRNN.load("models/memory.h5"), VAE.load("models/vae.h5")
+    for weight, first in zip(again.weights, tiny_memory.weights, strict=True):
+        assert (weight.numpy() == pytest.approx(first.numpy(), abs=1e-6)) == stays
+    loads = {"inputs": ("z", "h"), "latent": "mean", "batch_size": 1}
+    AgentPolicy(second, again, **loads)
+    for vae, memory in (
+        (second, MDNRNN.load("models/first/memory.h5")),
+        (VAE.load("models/first/vae.h5"), again),
+    ):
+        with pytest.raises(WorldModelsError, match=r"memory.h5: expected .* another VAE's; run"):
+            AgentPolicy(vae, memory, **loads)
+    assert len(Path("metrics/memory_curve_again.csv").read_text().splitlines()) == 1 + 1
+    assert set(json.loads(Path("metrics/memory_again.json").read_text())) == {"loss", "val_loss"}
 
 
 @pytest.mark.parametrize(

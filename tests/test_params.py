@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -200,6 +200,39 @@ def test_an_unknown_key_gets_the_nearest_name(tmp_path: Path) -> None:
     assert message.startswith("vae.latnet_dim: unknown key, did you mean latent_dim?")
     message = refusal(tmp_path, qqq="3")
     assert message.startswith("vae.qqq: unknown key, expected latent_dim, learning_rate")
+
+
+def again(path: Path, text: str, **changes: str | None) -> VisionParams:
+    """The group `vae_again`, of this text, beside `vae`: GROUP with `changes`."""
+    params_path = write_group(path, **changes)
+    params_path.write_text(params_path.read_text() + f"vae_again: {text}\n")
+    return load_group("vae_again", VisionParams, params_path)
+
+
+def test_what_the_second_round_s_group_lacks_is_the_first_s(tmp_path: Path) -> None:
+    assert again(tmp_path, "{}") == PARAMS
+    expected = replace(PARAMS, learning_rate=1e-5, clip=0.5)
+    assert again(tmp_path, "{learning_rate: 1e-5, clip: 0.5}") == expected
+    assert again(tmp_path, "{clip: null}", clip="0.5") == PARAMS  # null is a value, too
+    assert again(tmp_path, "{latent_dim: 8}", latent_dim="0") == replace(PARAMS, latent_dim=8)
+    assert again(tmp_path, "{latent_dim: 8}", latent_dim=None) == replace(PARAMS, latent_dim=8)
+
+
+def test_a_refusal_names_the_round_s_key_that_the_value_stands_at(tmp_path: Path) -> None:
+    for value, expected in (("many", "a whole number"), ("0", "a whole number from 1 to 1024")):
+        for text, first, key in (
+            (f"{{latent_dim: {value}}}", "32", "vae_again.latent_dim"),
+            ("{clip: 1}", value, "vae.latent_dim"),
+        ):
+            with pytest.raises(ParameterError, match=f"^{key}: expected {expected}, got") as caught:
+                again(tmp_path, text, latent_dim=first)
+            assert caught.value.key == key
+    with pytest.raises(ParameterError, match=r"^vae.latent_dim: expected .* got nothing"):
+        again(tmp_path, "{clip: 1}", latent_dim=None)
+    with pytest.raises(ParameterError, match=r"^vae_again.latnet_dim: .*did you mean latent_dim"):
+        again(tmp_path, "{latnet_dim: 3}")
+    with pytest.raises(ParameterError, match=r"^vae_again: expected this group .* got only vae;"):
+        load_group("vae_again", VisionParams, write_group(tmp_path))
 
 
 def test_a_missing_group_is_named(tmp_path: Path) -> None:

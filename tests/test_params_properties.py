@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
 from worldmodels.agent import AgentPolicy
-from worldmodels.all_params import AllParams, all_of, load_all
+from worldmodels.all_params import SIZES, AllParams, all_of, load_all
 from worldmodels.controller import controller_shape
 from worldmodels.driver import driving_episodes
 from worldmodels.episode_play import Episode, Outcome, noise_seed
@@ -32,7 +32,7 @@ from worldmodels.errors import WorldModelsError
 from worldmodels.evaluation import evaluation_episodes
 from worldmodels.evolution import evolve
 from worldmodels.memory import MDNRNN
-from worldmodels.params import ParameterError, group_of, read_params
+from worldmodels.params import AGAIN_SUFFIX, ParameterError, group_of, read_params
 from worldmodels.presets import apply_preset, preset_names
 from worldmodels.sampling import sampling_episodes
 from worldmodels.vae import VAE
@@ -57,6 +57,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Groups:
 
 KEYS = [
     (group, key) for group, values in read_params(ROOT / "params.yaml").items() for key in values
+]
+INHERITED = [  # what a group of the second round may say, too
+    (group + AGAIN_SUFFIX, key)
+    for group, key in KEYS
+    if group + AGAIN_SUFFIX in dict(KEYS) and (group + AGAIN_SUFFIX, key) not in KEYS
 ]
 QUICK = settings(
     max_examples=1300,
@@ -129,7 +134,7 @@ def mutations(draw: st.DrawFn, tiny: Groups) -> tuple[Groups, set[str]]:
     groups = {group: dict(keys) for group, keys in tiny.items()}
     touched = set()
     for _ in range(draw(st.sampled_from([1, 1, 1, 2, 4]))):
-        group, key = draw(st.sampled_from(KEYS))
+        group, key = draw(st.sampled_from(KEYS + INHERITED))
         touched.add(group)
         what = draw(st.integers(0, 30))
         if what == 0:
@@ -145,7 +150,8 @@ def mutations(draw: st.DrawFn, tiny: Groups) -> tuple[Groups, set[str]]:
         elif what < 15:
             groups.setdefault(group, {})[key] = draw(values)
         else:
-            groups.setdefault(group, {})[key] = draw(near(tiny[group][key]))
+            in_effect = {**tiny[group.removesuffix(AGAIN_SUFFIX)], **tiny[group]}
+            groups.setdefault(group, {})[key] = draw(near(in_effect[key]))
     return groups, touched
 
 
@@ -192,7 +198,8 @@ class Hill:
 
 def works(params: AllParams) -> None:
     """Build from accepted parameters all that is quick to build."""
-    sampling, controller, evaluation = params.sampling, params.controller, params.evaluation
+    evaluation = params.evaluation
+    controllers = params.controller, params.controller_again
     for group in get_type_hints(AllParams):
         values_of = getattr(params, group)
         for key, kind in get_type_hints(type(values_of)).items():
@@ -204,41 +211,45 @@ def works(params: AllParams) -> None:
                 assert value < 2**31
     assert 32 <= min(params.env.image_shape) <= max(params.env.image_shape) <= 96
     for seeds in (
-        sampling.seeds,
-        controller.training_seeds,
-        controller.validation_seeds,
+        params.sampling.seeds,
+        params.agent_sampling.seeds,
+        *(controller.training_seeds for controller in controllers),
+        *(controller.validation_seeds for controller in controllers),
         evaluation.seeds,
         params.driving.seeds,
     ):
         assert 0 <= seeds[0] <= seeds[-1] < 2**31
         assert 0 <= noise_seed(params.base.seed, seeds[-1]) < 2**32
         np.array([seeds[0], seeds[-1]], np.int32)
-    few = dataclasses.replace(sampling, episodes=min(sampling.episodes, 5))
-    for episode in sampling_episodes(few, seed=params.base.seed):
-        assert episode.steps * np.prod(params.env.image_shape) * 3 < 2**25  # of a recording
+    for drives in (params.sampling, params.agent_sampling):
+        few = dataclasses.replace(drives, episodes=min(drives.episodes, 5))
+        for episode in sampling_episodes(few, seed=params.base.seed):
+            assert episode.steps * np.prod(params.env.image_shape) * 3 < 2**25  # of a recording
+    noisy = params.agent_sampling.noisy_seeds
+    assert 1 <= len(noisy) < params.agent_sampling.episodes
+    assert noisy[-1] == params.agent_sampling.seeds[-1]
     for _, speed in driving_episodes(params.driving, seed=params.base.seed):
         assert type(speed) is float
         assert 1 <= speed <= 100
     few_evaluated = dataclasses.replace(evaluation, episodes=min(evaluation.episodes, 5))
     assert evaluation_episodes(few_evaluated, film="drive.mp4")[0].track_seed == evaluation.seeds[0]
     rows, columns = controller_shape(
-        controller.inputs, latent_dim=params.vae.latent_dim, hidden_units=params.memory.hidden_units
+        params.controller.inputs,
+        latent_dim=params.vae.latent_dim,
+        hidden_units=params.memory.hidden_units,
     )
-    driven = controller.episodes_a_generation + controller.validation_episodes
-    if rows * columns < 300 and driven < 300:
-        hill: Any = Hill()
-        generations = list(
-            evolve(
-                dataclasses.replace(controller, generations=min(controller.generations, 2)),
-                hill,
-                dimensions=rows * columns,
-                seed=params.base.seed,
-            )
-        )
-        assert generations[-1].validation is not None
-        for generation in generations:
-            assert np.isfinite(generation.mean_vector).all()
-            assert 0 < generation.sigma <= controller.max_sigma * 1.001
+    start = np.zeros(rows * columns)
+    for controller in controllers:
+        driven = controller.episodes_a_generation + controller.validation_episodes
+        if rows * columns < 300 and driven < 300:
+            hill: Any = Hill()
+            two = dataclasses.replace(controller, generations=min(controller.generations, 2))
+            generations = list(evolve(two, hill, start=start, seed=params.base.seed))
+            assert generations[-1].validation is not None
+            for generation in generations:
+                assert np.isfinite(generation.mean_vector).all()
+                assert 0 < generation.sigma <= controller.max_sigma * 1.001
+            start = generations[-1].mean_vector
 
 
 def count_accepted(tiny: Groups, limits: settings) -> float:
@@ -543,6 +554,74 @@ def test_models_at_the_bounds_act(tiny: Groups, changes: dict[tuple[str, str], A
             "2000000-11999999, which overlap seeds 3000000-3000001 of "
             "controller.validation_first_seed",
         ),
+        (
+            {("env", "image_shape"): [96, 96], ("vae_again", "batch_size"): 1821},
+            "vae_again.batch_size: expected at most 16777216 pixels a batch, got",
+        ),
+        (
+            {("vae_again", "batch_size"): 201},
+            "vae_again.batch_size: expected at most 200 frames a batch",
+        ),
+        (
+            {("memory_again", "batch_size"): 4096, ("memory_again", "sequence_length"): 1000},
+            "memory_again.batch_size: expected at most 134217728 numbers a batch, got 2031616000 "
+            "from memory_again.batch_size 4096, memory_again.sequence_length 1000, memory.hidden_",
+        ),
+        (
+            {
+                ("memory_again", "sequence_length"): 1,
+                ("agent_sampling", "episodes"): 100_000,
+                ("agent_sampling", "steps"): 1000,
+            },
+            "memory_again.sequence_length: expected at most 16777216 training windows, got "
+            "100000240 from memory_again.sequence_length 1, sampling.episodes 6, "
+            "agent_sampling.episodes 100000, sampling.steps 40, agent_sampling.steps 1000",
+        ),
+        (
+            {("memory", "hidden_units"): 2048, ("controller_again", "population"): 4096},
+            "controller_again.population: expected at most 16777216 numbers in all, 6243 each",
+        ),
+        (
+            {("memory", "hidden_units"): 2048, ("controller_again", "generations"): 50_000},
+            "controller_again.generations: expected at most 134217728 numbers in all, 6243 each",
+        ),
+        (
+            {
+                ("controller_again", "latent"): "sample",
+                ("vae", "latent_dim"): 1024,
+                ("controller_again", "batch_size"): 256,
+                ("controller_again", "steps"): 1000,
+            },
+            "controller_again.batch_size: expected at most 67108864 numbers of noise, got",
+        ),
+        (  # what is evaluated is the second round's
+            {
+                ("controller_again", "latent"): "sample",
+                ("vae", "latent_dim"): 1024,
+                ("evaluation", "batch_size"): 256,
+                ("evaluation", "steps"): 1000,
+            },
+            "evaluation.batch_size: expected at most 67108864 numbers of noise, got 262144000",
+        ),
+        (
+            {("agent_sampling", "first_seed"): 4_000_001},
+            "evaluation.first_seed: expected tracks that nothing else uses, got seeds "
+            "4000000-4000001, which overlap seeds 4000001-4000004 of agent_sampling.first_seed",
+        ),
+        (
+            {("controller_again", "first_seed"): 2_000_001},
+            "controller.first_seed: expected tracks that nothing else uses, got seeds "
+            "2000000-2000001, which overlap seeds 2000001-2000002 of controller_again.first_seed",
+        ),
+        (
+            {("controller_again", "validation_first_seed"): 4_000_000},
+            "controller_again.validation_first_seed: expected tracks that nothing else uses, got "
+            "seeds 4000000-4000001, which overlap seeds 4000000-4000001 of evaluation.first_seed",
+        ),
+        (
+            {("controller_again", "sigma"): 0.2},
+            "controller_again.max_sigma: expected sigma, 0.2, to 1000, got 0.15",
+        ),
     ],
 )
 def test_values_too_much_together_are_refused(
@@ -550,6 +629,50 @@ def test_values_too_much_together_are_refused(
 ) -> None:
     with pytest.raises(ParameterError, match=f"^{message}"):
         all_of(changed(tiny, changes))
+
+
+@pytest.mark.parametrize(
+    ("group", "key", "value", "shown"),
+    [
+        ("vae", "latent_dim", 16, "32 (int)"),
+        ("vae", "precision", "bfloat16", "'float32' (str)"),
+        ("memory", "hidden_units", 8, "16 (int)"),
+        ("memory", "mixtures", 3, "5 (int)"),
+        ("controller", "inputs", ["z"], "['z', 'h'] (list)"),
+    ],
+)
+def test_the_second_round_cannot_change_a_size(
+    tiny: Groups, group: str, key: str, value: object, shown: str
+) -> None:
+    assert key in SIZES[group]
+    all_of(changed(tiny, {(f"{group}_again", key): tiny[group][key]}))  # saying it again is fine
+    with pytest.raises(ParameterError) as caught:
+        all_of(changed(tiny, {(f"{group}_again", key): value}))
+    message = str(caught.value)
+    assert message.startswith(
+        f"{group}_again.{key}: expected {shown}, as in {group}.{key}, since the second round goes "
+        f"on with the first's models, got {value!r}"
+    )
+    assert f": remove it, and change {group}.{key}; " in message
+
+
+def test_both_rounds_may_validate_on_the_same_tracks(tiny: Groups) -> None:
+    params = all_of(changed(tiny, {("controller_again", "validation_episodes"): 9}))
+    assert params.controller.validation_seeds == range(3_000_000, 3_000_002)
+    assert params.controller_again.validation_seeds == range(3_000_000, 3_000_009)
+
+
+def test_a_value_that_no_longer_fits_in_the_second_round_is_named_by_who_says_it(
+    tiny: Groups,
+) -> None:
+    groups = changed(tiny, {("controller_again", "sigma"): 0.2})
+    del groups["controller_again"]["max_sigma"]
+    expected = (
+        r"controller.max_sigma: expected sigma, 0.2, to 1000, got 0.15 \(float\); "
+        "controller_again takes it over; "
+    )
+    with pytest.raises(ParameterError, match=f"^{expected}"):
+        all_of(groups)
 
 
 ENDLESS = 2**31 - 1
@@ -595,6 +718,18 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "controller.validation_every": (1, 100_000),
     "controller.validation_episodes": (1, 100_000),
     "controller.validation_first_seed": (0, ENDLESS - 1),
+    "agent_sampling.episodes": (2, 100_000),
+    "agent_sampling.steps": (2, 1000),
+    "agent_sampling.patience": (2, 1000),
+    "agent_sampling.first_seed": (0, ENDLESS - 3),  # of four episodes
+    "vae_again.learning_rate": (1e-9, 1.0),
+    "vae_again.epochs": (1, 100_000),
+    "memory_again.learning_rate": (1e-9, 1.0),
+    "memory_again.epochs": (1, 100_000),
+    "controller_again.generations": (1, 100_000),
+    "controller_again.sigma": (1e-6, 1000.0),
+    "controller_again.max_sigma": (0.06, 1000.0),  # from sigma on
+    "controller_again.first_seed": (0, ENDLESS - 1),
     "evaluation.episodes": (1, 100_000),
     "evaluation.steps": (1, 1000),
     "evaluation.first_seed": (0, ENDLESS - 1),
@@ -605,7 +740,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
 def test_every_number_has_bounds(tiny: Groups) -> None:
     others = {"base.validation_share", "env.image_shape"}  # tested beside their dataclasses
     whole = {f"{group}.{key}" for group, key in KEYS if is_number(tiny[group][key])}
-    assert whole - others == set(BOUNDS) - {"sampling.patience", "controller.restart_every"}  # null
+    nulls = {"sampling.patience", "agent_sampling.patience", "controller.restart_every"}
+    assert whole - others == set(BOUNDS) - nulls
 
 
 def is_number(value: object) -> bool:
@@ -619,7 +755,8 @@ def test_a_number_is_taken_up_to_its_bounds_and_no_further(tiny: Groups, key: st
     least, most = BOUNDS[key]
 
     def load(value: float) -> None:
-        changes = {("controller", "max_sigma"): 1000.0, (group, name): value}
+        sigmas = {(group, "max_sigma"): 1000.0} if name == "sigma" else {}
+        changes = {**sigmas, (group, name): value}
         group_of(changed(tiny, changes), group, cls)
 
     for value in (least, most):
@@ -720,6 +857,35 @@ def test_an_override_that_means_nothing_is_refused(tmp_path: Path, text: str, me
     key = text.removeprefix("+").split("=")[0]
     with pytest.raises(ParameterError, match=re.escape(f"{key}: {message}")):
         override(tmp_path, text)
+
+
+def test_the_second_round_follows_the_first_but_for_what_is_put_in_with_a_plus(
+    tmp_path: Path,
+) -> None:
+    params = override(tmp_path, "vae.beta=0.5")
+    assert (params.vae.beta, params.vae_again.beta) == (0.5, 0.5)
+    params = override(tmp_path, "+vae_again.beta=0.5")
+    assert (params.vae.beta, params.vae_again.beta) == (1.0, 0.5)
+    with pytest.raises(ParameterError, match=r"^vae.beta: expected .*, got -1.0"):
+        override(tmp_path, "vae.beta=-1")
+    with pytest.raises(ParameterError, match=r"^vae_again.beta: expected .*, got -1.0"):
+        override(tmp_path, "+vae_again.beta=-1")
+    with pytest.raises(ParameterError, match=r"^vae_again.beat: unknown key, did you mean beta"):
+        override(tmp_path, "+vae_again.beat=1")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[0.3, 0.2, -0.1]", "expected three numbers from 0 to 10, got [0.3, 0.2, -0.1] (list)"),
+        ("[0.3, 0.2, 10.1]", "expected three numbers from 0 to 10, got [0.3, 0.2, 10.1] (list)"),
+        ("[0.3, 0.2]", "expected a list [a finite number, a finite number, a finite number], got"),
+    ],
+)
+def test_noise_that_means_nothing_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    assert override(tmp_path, "agent_sampling.noise=[0, 1, 10]").agent_sampling.noise == (0, 1, 10)
+    with pytest.raises(ParameterError, match=re.escape(f"agent_sampling.noise: {message}")):
+        override(tmp_path, f"agent_sampling.noise={text}")
 
 
 def override(folder: Path, text: str) -> AllParams:

@@ -7,8 +7,9 @@ import h5py
 import pytest
 from project import ROOT, STAGES, Project, stages_run
 from ruamel.yaml import YAML
-from stage_modules import modules_used
+from stage_modules import modules_used, script_of
 
+from worldmodels.controller import LinearController
 from worldmodels.episodes import read_episodes
 
 
@@ -23,7 +24,7 @@ def test_every_stage_leaves_its_outputs(project: Project) -> None:
     assert project.metrics("encode")["frames"] == project.metrics("sample")["frames"]
     for name in ("vae", "vision", "memory", "controller", "evaluation"):
         assert project.metrics(name)
-    for name in ("vae_reconstructions", "vision_map", "drive"):
+    for name in ("vae_reconstructions", "vae_reconstructions_again", "vision_map", "drive"):
         assert cv2.imread(str(project.root / "metrics" / f"{name}.png")) is not None
     film = cv2.VideoCapture(str(project.root / "data" / "drive.mp4"))
     assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 100
@@ -32,6 +33,34 @@ def test_every_stage_leaves_its_outputs(project: Project) -> None:
     rows = (project.root / "metrics" / "episodes.csv").read_text().splitlines()
     assert rows[0] == "episode,seed,return,steps,tiles,end"
     assert len(rows) == 1 + project.metrics("evaluation")["episodes"]
+
+
+def test_the_second_round_leaves_its_outputs_beside_the_first_s(project: Project) -> None:
+    driven = list(read_episodes(project.root / "data" / "agent_episodes"))
+    assert [episode.track_seed for episode in driven] == [6000000, 6000001, 6000002, 6000003]
+    frames = project.metrics("sample_agent")["frames"]
+    assert frames == sum(len(episode.frames) for episode in driven)
+    assert project.metrics("sample_agent")["episodes"] == 4
+    assert project.metrics("encode_again")["frames"] == project.metrics("sample")["frames"] + frames
+    with h5py.File(project.root / "data" / "latents_again.h5") as latents:
+        assert latents["mean"].shape == (project.metrics("encode_again")["frames"], 32)
+    # Of the ten episodes the sixth is held out: one that was explored.
+    for when in ("before", "after"):
+        assert list(project.metrics("vae_again")["held_out_mse"][when]) == ["episodes"]
+    assert project.metrics("vae_again")["epochs"] == 1
+    assert project.metrics("memory_again")["val_loss"]
+    assert project.metrics("controller_again")["generations"] == 2
+    for name, columns in (
+        ("vae_curve_again", "epoch,loss,"),
+        ("memory_curve_again", "epoch,loss,val_loss"),
+        ("evolution_curve_again", "generation,frames,return_mean,"),
+        ("validation_curve_again", "generation,frames,validation_return,"),
+    ):
+        assert (project.root / "metrics" / f"{name}.csv").read_text().startswith(columns)
+    models = project.root / "models"
+    for name in ("vae.h5", "memory.h5"):
+        assert (models / name).read_bytes() != (models / "first" / name).read_bytes()
+    assert LinearController.load(models / "controller.h5").inputs == ("z", "h")
 
 
 def test_again_there_is_nothing_to_do(project: Project) -> None:
@@ -48,6 +77,9 @@ def test_plots_are_declared_so_that_dvc_draws_them(project: Project) -> None:
         "V, KL of each latent dimension",
         "MDN-RNN, negative log likelihood",
         "CMA-ES, return",
+        "VAE, second round, what is minimised",
+        "MDN-RNN, second round, negative log likelihood",
+        "CMA-ES, second round, return",
     ):
         assert title in page
 
@@ -72,16 +104,22 @@ def test_another_latent_dim_reruns_what_depends_on_it(project: Project) -> None:
     assert stages_run(output) == [name for name in STAGES if name != "sample"]
     changes = project.run("dvc", "metrics", "diff")
     assert "val_loss" in changes
+    assert "metrics/vae_again.json" in changes
     assert "metrics/evaluation.json" in changes
-    with h5py.File(project.root / "data" / "latents.h5") as latents:
-        assert latents["mean"].shape[1] == 8
+    for name in ("latents", "latents_again"):
+        with h5py.File(project.root / "data" / f"{name}.h5") as latents:
+            assert latents["mean"].shape[1] == 8
     project.run("git", "restore", "params.yaml", "dvc.lock", "metrics")
     project.run("dvc", "checkout")
 
 
 def test_another_controller_reruns_only_what_depends_on_it(project: Project) -> None:
     output = project.run("dvc", "exp", "run", "-S", "controller.inputs=[z]")
-    assert stages_run(output) == ["check_params", "evolve", "evaluate"]
+    assert stages_run(output) == ["check_params", *STAGES[STAGES.index("evolve") :]]
+    project.run("git", "restore", "params.yaml", "dvc.lock", "metrics")
+    project.run("dvc", "checkout")
+    output = project.run("dvc", "exp", "run", "-S", "+controller_again.latent=sample")
+    assert stages_run(output) == ["check_params", "evolve_again", "evaluate"]
     project.run("git", "restore", "params.yaml", "dvc.lock", "metrics")
     project.run("dvc", "checkout")
     project.run("dvc", "status", "-q")
@@ -89,13 +127,13 @@ def test_another_controller_reruns_only_what_depends_on_it(project: Project) -> 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_dvc_yaml_lists_the_modules_that_a_stage_imports(stage: str) -> None:
-    declared = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"][stage]["deps"]
-    code = {path for path in declared if path.endswith(".py")}
-    assert code == modules_used(ROOT / "stages" / f"{stage}.py", ROOT)
+    declared = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"][stage]
+    code = {path for path in declared["deps"] if path.endswith(".py")}
+    assert code == modules_used(ROOT / script_of(declared["cmd"]), ROOT)
 
 
 def test_stages_import_no_stage() -> None:
-    for stage in STAGES:
-        used = modules_used(ROOT / "stages" / f"{stage}.py", ROOT)
+    for script in (ROOT / "stages").glob("[!_]*.py"):
+        used = modules_used(script, ROOT)
         imported = {path for path in used if path.startswith("stages/")}
-        assert imported == {"stages/__init__.py", f"stages/{stage}.py"}
+        assert imported == {"stages/__init__.py", f"stages/{script.name}"}

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import PluggedOut, WriteEpisodes
+from conftest import MakeOutcome, PluggedOut, WriteEpisodes
 from numpy.typing import NDArray
 
 from worldmodels.checkpoints import Checkpoint
 from worldmodels.determinism import make_deterministic
-from worldmodels.episodes import EpisodeFiles
+from worldmodels.episodes import EpisodeFiles, EpisodeWriter, read_episodes
 from worldmodels.errors import WorldModelsError
 from worldmodels.frame_batches import FrameBatches
 from worldmodels.hdf5_files import seal
 from worldmodels.model_files import FORMAT, ModelFileError
 from worldmodels.params import ParameterError
+from worldmodels.rounds import AGAIN, DRIVEN, EXPLORED
+from worldmodels.telemetry import COLUMNS
 from worldmodels.vae import VAE, Precision, VAEParams, kl_divergence
 from worldmodels.vae_training import VAEEpoch, best_epoch, fit_vae
 
@@ -301,7 +306,7 @@ def test_frames_of_another_shape_or_type_are_refused(
 
 def test_a_vae_for_other_frames_than_params_is_refused(tiny_vae: VAE) -> None:
     tiny_vae.require_image_shape((32, 32))
-    with pytest.raises(WorldModelsError, match=r"\(60, 80\).*got one for \(32, 32\).*train_vae"):
+    with pytest.raises(WorldModelsError, match=r"\(60, 80\).*got one for \(32, 32\).*dvc repro"):
         tiny_vae.require_image_shape((60, 80))
 
 
@@ -523,8 +528,82 @@ def test_a_loss_that_is_no_number_names_the_learning_rate(
     _, small = batches
     vae = VAE((32, 32), 4, rng=np.random.default_rng(0))
     set_posterior(vae, mean=float("nan"), log_var=0.0)
-    with pytest.raises(WorldModelsError, match=r"epoch 1 .*lower vae.learning_rate .*0.002"):
+    with pytest.raises(WorldModelsError, match=r"epoch 1 .*lower .*vae.learning_rate .*0.002"):
         list(fit_vae(vae, params(1), small, small, seed=0))
+
+
+STAGE_PARAMS = """\
+base: {seed: 0, validation_share: 0.3}
+env: {image_shape: [32, 32]}
+compute: {threads: 2}
+vae:
+  {latent_dim: 4, kl_tolerance: 0.5, beta: 1.0, learning_rate: 0.002, batch_size: 16, epochs: 2,
+   patience: null, precision: float32}
+vae_again: {learning_rate: %s, epochs: 1}
+"""
+
+
+@pytest.fixture
+def stage(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write_episodes: WriteEpisodes,
+    make_outcome: MakeOutcome,
+) -> ModuleType:
+    """The stage, in a folder with episodes of both rounds, the second's brighter, and a VAE of the
+    first."""
+    from stages import train_vae
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train_vae, "use_threads", lambda _: None)  # too late in this process
+    write_episodes(EXPLORED, [40, 30, 16])
+    with EpisodeWriter(
+        DRIVEN,
+        environment="a test",
+        policy="agent",
+        seed=0,
+        image_shape=(32, 32),
+        privileged_columns=COLUMNS,
+    ) as writer:
+        for index, length in enumerate([20, 30, 8]):
+            outcome = make_outcome(index, length)
+            outcome.recorded.frames = outcome.recorded.frames // 2 + 90
+            writer.write(outcome)
+    VAE((32, 32), 4, rng=np.random.default_rng(9)).save("models/first/vae.h5")
+    return train_vae
+
+
+def run_again(stage: ModuleType, *, learning_rate: float) -> tuple[VAE, VAE, dict[str, Any]]:
+    """V before and after the second round, and the metrics."""
+    Path("params.yaml").write_text(STAGE_PARAMS % learning_rate)
+    stage.main(AGAIN, Checkpoint("train_vae_again", Path()))
+    metrics = json.loads(Path("metrics/vae_again.json").read_text())
+    return VAE.load("models/first/vae.h5"), VAE.load("models/vae.h5"), metrics
+
+
+def test_the_second_round_goes_on_with_the_first_s_weights(stage: ModuleType) -> None:
+    first, again, metrics = run_again(stage, learning_rate=1e-9)
+    for weight, same in zip(again.weights, first.weights, strict=True):
+        assert weight.numpy() == pytest.approx(same.numpy(), abs=1e-7)
+    assert metrics["epochs"] == 1  # its own
+    measured = metrics["held_out_mse"]
+    assert measured["after"] == pytest.approx(measured["before"], rel=1e-4)
+
+
+def test_the_second_round_learns_from_both_folders_and_measures_each(stage: ModuleType) -> None:
+    first, again, metrics = run_again(stage, learning_rate=0.002)
+    assert first.digest != again.digest
+    measured = metrics["held_out_mse"]
+    for when, vae in (("before", first), ("after", again)):
+        assert list(measured[when]) == ["episodes", "agent_episodes"]
+        for folder, held_out in ((EXPLORED, 1), (DRIVEN, 2)):  # the second and the last of six
+            frames = list(read_episodes(folder))[held_out].frames
+            decoded = vae.decode(vae.encode(frames)[0]) / 255.0
+            expected = np.square(frames / 255.0 - decoded).mean()
+            assert measured[when][Path(folder).name] == pytest.approx(expected, rel=0.2)
+        assert measured[when]["episodes"] > 2 * measured[when]["agent_episodes"]
+    for name in ("vae_curve_again.csv", "vae_reconstructions_again.png"):
+        assert Path("metrics", name).exists()
 
 
 @pytest.mark.parametrize(

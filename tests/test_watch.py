@@ -16,6 +16,7 @@ from worldmodels.car_racing import FastCarRacing
 from worldmodels.controller import LinearController
 from worldmodels.evolution_log import CURRENT
 from worldmodels.memory import MDNRNN
+from worldmodels.rounds import AGAIN, FIRST, Round
 from worldmodels.vae import VAE
 from worldmodels.watch import Moment, drive, follow, main
 
@@ -112,20 +113,21 @@ def test_without_a_display_it_says_what_else_can_be_done(
     assert "expected a display" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("round_", [FIRST, AGAIN])
 def test_following_takes_up_the_mean_as_it_stands_at_each_episode_s_start(
-    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    round_: Round, agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    agent.vae.save("models/vae.h5")
-    agent.memory.save("models/memory.h5")
+    agent.vae.save(f"{round_.models}/vae.h5")
+    agent.memory.save(f"{round_.models}/memory.h5")
     means = []
     for generation in range(2):
         rng = np.random.default_rng(generation)
         weights = rng.normal(size=(13, 3)).astype(np.float32)
         means.append(LinearController(weights, ("z", "h"), "mean"))
-    current = Path("scratch/evolve/0123456789abcdef") / CURRENT
+    current = Path("scratch", round_.named("evolve"), "0123456789abcdef", CURRENT)
     means[0].save(current)
-    following = follow(Path("models"), seed=4, steps=STEPS)
+    following = follow(seed=4, steps=STEPS)
     first = [next(following) for _ in range(STEPS)]
     means[1].save(current)
     second = [next(following) for _ in range(STEPS)]
@@ -143,6 +145,6 @@ def test_without_an_evolution_to_follow_it_says_what_to_do(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["--follow"]) == 1
-    assert "got none in scratch/evolve: run `dvc repro` in another" in capsys.readouterr().err
+    assert "got none in scratch: run `dvc repro` in another" in capsys.readouterr().err
     assert main(["--follow", "--film", "drive.mp4"]) == 1
     assert "expected a window to follow in, got --film" in capsys.readouterr().err

@@ -55,7 +55,7 @@ class AgentPolicy:
         if vae.latent_dim != memory.latent_dim:
             raise WorldModelsError(
                 f"memory: expected latents of {vae.latent_dim} numbers, as the VAE makes them, got "
-                f"a memory for {memory.latent_dim}; run `dvc repro train_memory`"
+                f"a memory for {memory.latent_dim}; run `dvc repro`"
             )
         if vae.digest and memory.vae_digest not in ("", vae.digest):
             raise WorldModelsError(

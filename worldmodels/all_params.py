@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_type_hints
 
+from worldmodels.agent_sampling import AgentSamplingParams
 from worldmodels.controller import controller_shape
 from worldmodels.controller_params import ControllerParams
 from worldmodels.determinism import ComputeParams
@@ -21,11 +22,13 @@ from worldmodels.evaluation import EvaluationParams
 from worldmodels.frames import EnvParams
 from worldmodels.memory import ACTIONS, MemoryParams
 from worldmodels.params import (
+    AGAIN_SUFFIX,
     BaseParams,
     Value,
     check_disjoint,
     group_of,
     read_params,
+    require_as_in,
     require_only_groups,
     require_together,
 )
@@ -48,6 +51,13 @@ MEAN_NUMBERS = 2**27  # the mean of every generation is kept, float64: 1 GB
 # A worker draws the noise of an episode when it begins, float32: 268 MB.
 NOISE_NUMBERS = 2**26  # the paper's sizes draw a million
 
+# What the second round cannot change, since it goes on with the models of the first.
+SIZES = {
+    "vae": ("latent_dim", "precision"),
+    "memory": ("hidden_units", "mixtures"),
+    "controller": ("inputs",),
+}
+
 
 @dataclass(frozen=True)
 class AllParams:
@@ -67,18 +77,31 @@ class AllParams:
     inspection: InspectionParams
     memory: MemoryParams
     controller: ControllerParams
+    agent_sampling: AgentSamplingParams
+    vae_again: VAEParams
+    memory_again: MemoryParams
+    controller_again: ControllerParams
     evaluation: EvaluationParams
 
     def __post_init__(self) -> None:
-        check_disjoint(
-            {
-                "sampling.first_seed": self.sampling.seeds,
-                "controller.first_seed": self.controller.training_seeds,
-                "controller.validation_first_seed": self.controller.validation_seeds,
-                "evaluation.first_seed": self.evaluation.seeds,
-                "driving.first_seed": self.driving.seeds,
-            }
-        )
+        for group, controller in (  # both rounds may validate on the same tracks
+            ("controller", self.controller),
+            ("controller_again", self.controller_again),
+        ):
+            check_disjoint(
+                {
+                    "sampling.first_seed": self.sampling.seeds,
+                    "controller.first_seed": self.controller.training_seeds,
+                    f"{group}.validation_first_seed": controller.validation_seeds,
+                    "evaluation.first_seed": self.evaluation.seeds,
+                    "driving.first_seed": self.driving.seeds,
+                    "agent_sampling.first_seed": self.agent_sampling.seeds,
+                    "controller_again.first_seed": self.controller_again.training_seeds,
+                }
+            )
+        for group, keys in SIZES.items():
+            for key in keys:
+                require_as_in(group, getattr(self, group), getattr(self, group + AGAIN_SUFFIX), key)
         self._check_frames()
         self._check_memory()
         self._check_controller()
@@ -88,84 +111,98 @@ class AllParams:
         shape = {"env.image_shape": [height, width]}
         for key, batch_size in (
             ("vae.batch_size", self.vae.batch_size),
+            ("vae_again.batch_size", self.vae_again.batch_size),
             ("encoding.batch_size", self.encoding.batch_size),
         ):
             pixels = batch_size * height * width
             require_together("pixels a batch", pixels, PIXELS_A_BATCH, {key: batch_size, **shape})
-        sampling = self.sampling
-        training, _ = split_episodes(sampling.episodes, self.base.validation_share)
-        require_together(
-            "frames a batch, as many as there are to train on",
-            self.vae.batch_size,
-            len(training) * sampling.steps,
-            {
-                "vae.batch_size": self.vae.batch_size,
-                "sampling.episodes": sampling.episodes,
-                "sampling.steps": sampling.steps,
-                "base.validation_share": self.base.validation_share,
-            },
-        )
+        training, _ = split_episodes(self.sampling.episodes, self.base.validation_share)
+        for key, batch_size in (
+            ("vae.batch_size", self.vae.batch_size),
+            ("vae_again.batch_size", self.vae_again.batch_size),
+        ):
+            require_together(
+                "frames a batch, as many as there are to train on",
+                batch_size,
+                len(training) * self.sampling.steps,
+                {
+                    key: batch_size,
+                    "sampling.episodes": self.sampling.episodes,
+                    "sampling.steps": self.sampling.steps,
+                    "base.validation_share": self.base.validation_share,
+                },
+            )
 
     def _check_memory(self) -> None:
-        memory, sampling = self.memory, self.sampling
-        predicted = 3 * memory.mixtures * self.vae.latent_dim  # weights, means, deviations
+        memory, latent_dim = self.memory, self.vae.latent_dim
+        predicted = 3 * memory.mixtures * latent_dim  # weights, means, deviations
         sizes = {
             "memory.hidden_units": memory.hidden_units,
             "memory.mixtures": memory.mixtures,
-            "vae.latent_dim": self.vae.latent_dim,
+            "vae.latent_dim": latent_dim,
         }
-        inputs = self.vae.latent_dim + ACTIONS + memory.hidden_units
+        inputs = latent_dim + ACTIONS + memory.hidden_units
         weights = memory.hidden_units * (4 * inputs + predicted)  # an LSTM has four gates
         require_together("weights of M", weights, MEMORY_WEIGHTS, sizes)
-        steps = memory.batch_size * memory.sequence_length
-        require_together(
-            "numbers a batch",
-            steps * (memory.hidden_units + predicted),
-            NUMBERS_A_BATCH,
-            {
-                "memory.batch_size": memory.batch_size,
-                "memory.sequence_length": memory.sequence_length,
-                **sizes,
-            },
-        )
-        require_together(
-            "training windows",
-            sampling.episodes * -(-sampling.steps // memory.sequence_length),
-            WINDOWS,
-            {
-                "memory.sequence_length": memory.sequence_length,
-                "sampling.episodes": sampling.episodes,
-                "sampling.steps": sampling.steps,
-            },
-        )
+        driven = {"sampling": self.sampling, "agent_sampling": self.agent_sampling}
+        for group, params, folders in (
+            ("memory", memory, ["sampling"]),
+            ("memory_again", self.memory_again, list(driven)),
+        ):
+            length = {f"{group}.sequence_length": params.sequence_length}
+            steps = params.batch_size * params.sequence_length
+            require_together(
+                "numbers a batch",
+                steps * (memory.hidden_units + predicted),
+                NUMBERS_A_BATCH,
+                {f"{group}.batch_size": params.batch_size, **length, **sizes},
+            )
+            episodes = {f"{name}.episodes": driven[name].episodes for name in folders}
+            most = {f"{name}.steps": driven[name].steps for name in folders}
+            require_together(
+                "training windows",
+                sum(
+                    driven[name].episodes * -(-driven[name].steps // params.sequence_length)
+                    for name in folders
+                ),
+                WINDOWS,
+                {**length, **episodes, **most},
+            )
 
     def _check_controller(self) -> None:
-        controller, latent_dim = self.controller, self.vae.latent_dim
-        hidden_units = self.memory.hidden_units
+        latent_dim, hidden_units = self.vae.latent_dim, self.memory.hidden_units
         rows, columns = controller_shape(
-            controller.inputs, latent_dim=latent_dim, hidden_units=hidden_units
+            self.controller.inputs, latent_dim=latent_dim, hidden_units=hidden_units
         )
         numbers = rows * columns
         sizes = {
-            "controller.inputs": list(controller.inputs),
+            "controller.inputs": list(self.controller.inputs),
             "memory.hidden_units": hidden_units,
             "vae.latent_dim": latent_dim,
         }
         require_together("numbers of C", numbers, CONTROLLER_NUMBERS, sizes)
-        for key, count, at_most in (
-            ("controller.population", controller.population, CANDIDATE_NUMBERS),
-            ("controller.generations", controller.generations, MEAN_NUMBERS),
+        for group, params in (
+            ("controller", self.controller),
+            ("controller_again", self.controller_again),
         ):
-            what = f"numbers in all, {numbers} each"
-            require_together(what, count * numbers, at_most, {key: count, **sizes})
-        if controller.latent == "sample":
-            for group, params in (("controller", controller), ("evaluation", self.evaluation)):
+            for key, count, at_most in (
+                (f"{group}.population", params.population, CANDIDATE_NUMBERS),
+                (f"{group}.generations", params.generations, MEAN_NUMBERS),
+            ):
+                what = f"numbers in all, {numbers} each"
+                require_together(what, count * numbers, at_most, {key: count, **sizes})
+        for group, driving, latent in (
+            ("controller", self.controller, self.controller.latent),
+            ("controller_again", self.controller_again, self.controller_again.latent),
+            ("evaluation", self.evaluation, self.controller_again.latent),
+        ):
+            if latent == "sample":
                 made_of = {
-                    f"{group}.batch_size": params.batch_size,
-                    f"{group}.steps": params.steps,
+                    f"{group}.batch_size": driving.batch_size,
+                    f"{group}.steps": driving.steps,
                     "vae.latent_dim": latent_dim,
                 }
-                noise = params.batch_size * params.steps * latent_dim
+                noise = driving.batch_size * driving.steps * latent_dim
                 require_together("numbers of noise", noise, NOISE_NUMBERS, made_of)
 
 

@@ -13,6 +13,8 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,8 +45,8 @@ FORMAT = Format(
     "worldmodels-episodes",
     2,
     EpisodeFileError,
-    made_by="dvc repro sample",
-    remedy="remove its folder and run `dvc repro sample`",
+    made_by="dvc repro",
+    remedy="remove its folder and run `dvc repro`",
     bytes_at_most=1 << 29,  # 16,000 frames of 96 x 96 are 442 MB
 )
 
@@ -210,21 +212,24 @@ class EpisodeRows:
 
 
 class EpisodeFiles:
-    """The index of a folder of shards; holds no frames.
+    """The index of one or more folders of shards, one folder after the other; holds no frames.
 
     Raises:
         EpisodeFileError: no shards, a damaged, foreign or unsafe file, or shards that differ in
             shape.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        shards = sorted(self.folder.glob(SHARDS))
-        if not shards:
-            raise EpisodeFileError(
-                f"{folder}: no episodes; `dvc repro sample` makes them, "
-                "`dvc checkout` brings back cached ones"
-            )
+    def __init__(self, *folders: str | Path) -> None:
+        self.folders = [Path(folder) for folder in folders]
+        shards = []
+        for folder in self.folders:
+            found = sorted(folder.glob(SHARDS))
+            if not found:
+                raise EpisodeFileError(
+                    f"{folder}: no episodes; `dvc repro` makes them, "
+                    "`dvc checkout` brings back cached ones"
+                )
+            shards += found
         self.episodes: list[EpisodeRows] = []
         shapes: dict[tuple[int, int], Path] = {}
         vet(shards, FORMAT)
@@ -238,8 +243,11 @@ class EpisodeFiles:
                 for start, length in zip(starts, lengths, strict=True)
             ]
         if len(shapes) > 1:
-            raise EpisodeFileError(f"{folder}: expected frames of one shape, got {shapes}")
+            raise EpisodeFileError(f"{self}: expected frames of one shape, got {shapes}")
         self.image_shape: tuple[int, int] = next(iter(shapes))
+
+    def __str__(self) -> str:
+        return " and ".join(map(str, self.folders))
 
     @property
     def rows(self) -> int:
@@ -250,13 +258,16 @@ class EpisodeFiles:
         """Raises EpisodeFileError if the frames have another height and width."""
         if self.image_shape != tuple(image_shape):
             raise EpisodeFileError(
-                f"{self.folder}: expected frames of {tuple(image_shape)}, as env.image_shape says, "
-                f"got {self.image_shape}; `dvc repro sample` makes them anew"
+                f"{self}: expected frames of {tuple(image_shape)}, as env.image_shape says, "
+                f"got {self.image_shape}; `dvc repro` makes them anew"
             )
 
 
 def split_episodes(count: int, validation_share: float) -> tuple[list[int], list[int]]:
     """Which episodes to train on and which to validate on, spread evenly; at least one of each.
+
+    Of the first so many episodes the same are held out however many follow, so that what is added
+    in the second round leaves those of the first where they were.
 
     Raises:
         WorldModelsError: fewer than two episodes.
@@ -266,8 +277,10 @@ def split_episodes(count: int, validation_share: float) -> tuple[list[int], list
             f"episodes: expected at least 2, one to train on and one to validate on, got {count}; "
             "raise sampling.episodes"
         )
-    held_out = min(max(1, round(count * validation_share)), count - 1)
-    validation = [(2 * index + 1) * count // (2 * held_out) for index in range(held_out)]
+    share = Fraction(str(validation_share))  # a tenth, not the float nearest to it
+    held_out = (floor((index + Fraction(1, 2)) / share) for index in range(count))
+    validation = [episode for episode in held_out if episode < count] or [count - 1]
+    validation = validation[: count - 1]
     training = sorted(set(range(count)) - set(validation))
     return training, validation
 

@@ -26,11 +26,11 @@ from worldmodels.rollout import RolloutEngine
 
 @dataclass(frozen=True)
 class Generation:
-    """What a generation came to.
+    """What a generation came to; generation 0 is the start, before any candidate drove.
 
     frames: driven by all candidates so far.
     return_mean, return_std, return_max: over the candidates' mean returns on the training tracks
-        that all of them drove.
+        that all of them drove; not a number for the start.
     sigma: mean standard deviation over the dimensions, after the update.
     mean_vector: the search distribution's mean after the update, (parameters,).
     validation: of the mean vector, in the generations where it was validated.
@@ -84,16 +84,16 @@ def evolve(
     params: ControllerParams,
     engine: RolloutEngine,
     *,
-    dimensions: int,
+    start: NDArray[np.float64],
     seed: int,
     checkpoint: Checkpoint | None = None,
 ) -> Iterator[Generation]:
-    """Evolve a controller; yield after every generation.
+    """Evolve a controller; yield the start, then after every generation.
 
     Args:
         params: the `controller` group.
-        engine: plays episodes with candidates of `dimensions` numbers.
-        dimensions: length of a candidate.
+        engine: plays episodes with candidates of as many numbers as `start` has.
+        start: the mean vector that the search begins with, (parameters,).
         seed: `base.seed`.
         checkpoint: where to save, and to go on from. Generations that were driven before are
             yielded again.
@@ -102,9 +102,14 @@ def evolve(
         WorldModelsError: a return is not a number.
     """
     rng = np.random.default_rng(seed)
-    strategy = _strategy(np.zeros(dimensions), params.sigma, params, rng=rng)
+    strategy = _strategy(start, params.sigma, params, rng=rng)
     log = EvolutionLog(checkpoint)
     frames = 0
+    validation = log.validations.get(0)
+    if validation is None:
+        validation = _validate(start, params, engine, seed=seed)
+        log.add_validation(0, validation)
+    yield Generation(0, 0, np.nan, np.nan, np.nan, params.sigma, start, validation)
     for generation in range(1, params.generations + 1):
         if _restarts(generation, params.restart_every):
             # The spread that was searched last: sigma itself runs on where max_sigma caps it.

@@ -45,7 +45,7 @@ class Validation:
 
 
 class EvolutionLog:
-    """Told scores and validations by generation, from 1 on.
+    """Told scores by generation, from 1 on, and validations, of the start too: 0.
 
     Args:
         checkpoint: the stage's; without one nothing is saved.
@@ -85,8 +85,8 @@ class EvolutionLog:
         if generation == len(self.told) and _digest(mean) != self._mean_digest:
             raise WorldModelsError(
                 f"generation {generation}: expected the same mean vector from the same scores, got "
-                "another: this machine computes otherwise than it did; remove scratch/evolve and "
-                "run `dvc repro` to evolve anew"
+                "another: this machine computes otherwise than it did; remove the stage's folder "
+                "in scratch and run `dvc repro` to evolve anew"
             )
 
     def _save(self) -> None:

@@ -38,8 +38,8 @@ FORMAT = Format(
     "worldmodels-latents",
     2,
     LatentFileError,
-    made_by="dvc repro encode",
-    remedy="remove it and run `dvc repro encode`",
+    made_by="dvc repro",
+    remedy="remove it and run `dvc repro`",
     bytes_at_most=1 << 37,  # 10,000 episodes of 1,000 steps with the longest latents are 82 GB
 )
 

@@ -92,7 +92,8 @@ def fit_memory(
     at = state.restore()
     yield from (MemoryEpoch(**row) for row in at.rows)
     done = at.epoch * steps + at.step
-    with Progress("train_memory", params.epochs * steps, "batch", done=done) as progress:
+    name = checkpoint.stage if checkpoint else "train_memory"
+    with Progress(name, params.epochs * steps, "batch", done=done) as progress:
         while at.epoch < params.epochs:
             windows = sequences.windows(training, rng=np.random.default_rng([seed, at.epoch]))
             for z, action, mask in batches(windows, at.epoch, first_step=at.step):
@@ -104,7 +105,7 @@ def fit_memory(
             if not np.isfinite([row.loss, row.val_loss]).all():
                 raise WorldModelsError(
                     f"the loss is not a number in epoch {row.epoch} ({row}); "
-                    f"lower memory.learning_rate (it is {params.learning_rate})"
+                    f"lower this round's memory.learning_rate (it is {params.learning_rate})"
                 )
             at = Position(epoch=at.epoch + 1, rows=[*at.rows, asdict(row)])
             state.save(at)

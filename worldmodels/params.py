@@ -60,6 +60,9 @@ DEEPEST_NESTING = 20  # ruamel's constructor calls itself at every level
 LONGEST_TEXT = 3_000  # characters of a value; Python writes no whole number of over 4,300 digits
 LONGEST_SHOWN = 80  # characters of a value in a message
 
+# The group of the second round: what it does not say, the group without the suffix does.
+AGAIN_SUFFIX = "_again"
+
 # Seeds of tracks: gym takes more, but noise seeds and HDF5 see them as int32 or int64.
 SEEDS = 2**31
 
@@ -123,6 +126,21 @@ def require_together(what: str, numbers: int, at_most: int, made_of: Mapping[str
         raise ParameterError(problem, key=next(iter(made_of)))
 
 
+def require_as_in(group: str, first: object, again: object, key: str) -> None:
+    """Refuse another value of `key` in the second round's group than in `group`, the first's.
+
+    Raises:
+        ParameterError: names both.
+    """
+    expected, got = getattr(first, key), getattr(again, key)
+    if got != expected:
+        raise ParameterError(
+            f"expected {_shown(expected)}, as in {group}.{key}, since the second round goes on "
+            f"with the first's models, got {_shown(got)}: remove it, and change {group}.{key}",
+            key=f"{group}{AGAIN_SUFFIX}.{key}",
+        )
+
+
 def check_disjoint(ranges: dict[str, range]) -> None:
     """Refuse track seeds that serve two purposes; `ranges` maps dotted keys to seeds (step 1).
 
@@ -154,7 +172,8 @@ def require_only_groups(found: Iterable[str], known: list[str]) -> None:
 def load_group(group: str, cls: type[T], path: str | Path = "params.yaml") -> T:
     """Build the frozen dataclass `cls` from one group of params.yaml.
 
-    Every field must be in the file, and nothing else may be.
+    Every field must be in the file, and nothing else may be. What a group that ends in `_again`
+    lacks is taken from the group without that ending.
 
     Raises:
         WorldModelsError: the file is missing or is not YAML.
@@ -177,10 +196,15 @@ def group_of(
     if group not in groups:
         problem = f"expected this group in {path}, got only {_listed(groups)}"
         raise ParameterError(problem, key=group)
-    values = groups[group]
+    own, first = groups[group], group.removesuffix(AGAIN_SUFFIX)
+    values = {**groups.get(first, {}), **own}
     kinds = get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls) if field.init]
-    for key in values:
+
+    def key_of(name: str) -> str:
+        return f"{group if name in own else first}.{name}"
+
+    for key in own:
         if key not in names:
             nearest = difflib.get_close_matches(str(key), names, n=1)
             guess = f"did you mean {nearest[0]}?" if nearest else f"expected {_listed(names)}"
@@ -189,7 +213,7 @@ def group_of(
         if name not in values:
             expected = _expected(kinds[name])
             problem = f"expected {expected}, got nothing: the key is not in {path}"
-            raise ParameterError(problem, key=f"{group}.{name}")
+            raise ParameterError(problem, key=f"{first}.{name}")
     coerced: dict[str, object] = {}
     for name in names:
         try:
@@ -197,11 +221,13 @@ def group_of(
         except _NotOfKindError:
             expected = _expected(kinds[name])
             problem = f"expected {expected}, got {_shown(values[name])}"
-            raise ParameterError(problem, key=f"{group}.{name}") from None
+            raise ParameterError(problem, key=key_of(name)) from None
     try:
         return cls(**coerced)
     except ParameterError as error:
-        error.key = f"{group}.{error.key}" if error.key else group
+        if group != first and error.key and error.key not in own:
+            error.problem += f"; {group} takes it over"
+        error.key = key_of(error.key) if error.key else group
         raise
 
 

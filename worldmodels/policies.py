@@ -17,6 +17,28 @@ from worldmodels.episode_play import Episode
 PolicyName = Literal["brownian", "uniform", "random_agent"]
 
 
+FRAMES_PER_SECOND = 50
+SECONDS = 0.2  # after which a wandering control has forgotten most of where it was
+
+
+def wander(
+    steps: int, spread: NDArray[np.float64], *, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Ornstein-Uhlenbeck processes around zero, that begin there, (steps, controls).
+
+    Args:
+        spread: their standard deviations once they have wandered, (controls,).
+    """
+    keep = np.exp(-1.0 / (SECONDS * FRAMES_PER_SECOND))
+    offsets = np.empty((steps, len(spread)))
+    offset = np.zeros(len(spread))
+    for step in range(steps):
+        noise = rng.standard_normal(len(spread))
+        offset = keep * offset + np.sqrt(1 - keep**2) * spread * noise
+        offsets[step] = offset
+    return offsets
+
+
 class ScriptedPolicy:
     """A policy that knows all actions of an episode when it begins; see `script`."""
 
@@ -68,17 +90,9 @@ class BrownianPolicy(ScriptedPolicy):
 
     REST = np.array([0.0, 0.15, -0.15])  # steering straight, a little gas, the brake mostly off
     SPREAD = np.array([0.45, 0.3, 0.25])  # standard deviation once it has wandered
-    SECONDS = 0.2  # after which a control has forgotten most of where it was
-    FRAMES_PER_SECOND = 50
 
     def script(self, steps: int, *, rng: np.random.Generator) -> NDArray[np.float64]:
-        keep = np.exp(-1.0 / (self.SECONDS * self.FRAMES_PER_SECOND))
-        controls = np.empty((steps, 3))
-        offset = np.zeros(3)
-        for step in range(steps):
-            offset = keep * offset + np.sqrt(1 - keep**2) * self.SPREAD * rng.standard_normal(3)
-            controls[step] = self.REST + offset
-        return np.clip(controls, [-1.0, 0.0, 0.0], 1.0)
+        return np.clip(self.REST + wander(steps, self.SPREAD, rng=rng), [-1.0, 0.0, 0.0], 1.0)
 
 
 class RandomAgentPolicy(ScriptedPolicy):

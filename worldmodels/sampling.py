@@ -1,4 +1,4 @@
-"""Which episodes the exploring policy drives, and what they amount to."""
+"""Which episodes are driven to be stored, and what they amount to."""
 
 from __future__ import annotations
 
@@ -19,17 +19,15 @@ EPISODES_AT_MOST = 100_000  # ten times the paper's
 
 
 @dataclass(frozen=True)
-class SamplingParams:
-    """The `sampling` group of params.yaml.
+class DrivesParams:
+    """Which episodes are driven.
 
-    policy: who drives, a name of `policies.POLICIES`.
     episodes: how many. steps: each at most.
     patience: steps without a new tile after which an episode ends; null for never.
     random_start: start on a random tile of the track, as the paper's sampler does.
     first_seed: the first track; the others follow.
     """
 
-    policy: PolicyName
     episodes: int
     steps: int
     patience: int | None
@@ -54,7 +52,17 @@ class SamplingParams:
         return range(self.first_seed, self.first_seed + self.episodes)
 
 
-def sampling_episodes(params: SamplingParams, *, seed: int) -> list[Episode]:
+@dataclass(frozen=True)
+class SamplingParams(DrivesParams):
+    """The `sampling` group of params.yaml.
+
+    policy: who drives, a name of `policies.POLICIES`.
+    """
+
+    policy: PolicyName
+
+
+def sampling_episodes(params: DrivesParams, *, seed: int) -> list[Episode]:
     """The episodes to record, of a run with this `base.seed`."""
     return [
         Episode(

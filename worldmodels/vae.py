@@ -158,7 +158,7 @@ class VAE:
         if self.image_shape != tuple(image_shape):
             raise WorldModelsError(
                 f"VAE: expected one for frames of {tuple(image_shape)}, as env.image_shape says, "
-                f"got one for {self.image_shape}; `dvc repro train_vae` makes it anew"
+                f"got one for {self.image_shape}; `dvc repro` makes it anew"
             )
 
     def posterior(self, frames: Tensor) -> tuple[Tensor, Tensor]:

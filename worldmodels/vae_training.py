@@ -68,26 +68,15 @@ def fit_vae(
     optimizer = keras.optimizers.Adam(schedule)
     optimizer.build(vae.weights)
 
-    weighting = {"kl_tolerance": params.kl_tolerance, "beta": params.beta}
-    train_step = training_step(vae, optimizer, **weighting)
-
-    @tf.function(reduce_retracing=True, autograph=False)
-    def validation_step(frames: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
-        return vae.negative_elbo(frames, noise, **weighting)
-
-    def validate() -> Means:
-        means = Means()
-        for step, frames in enumerate(validation.epoch(0)):
-            noise = _noise(seed, params.epochs, step, frames, vae.latent_dim)
-            means.add(validation_step(frames, noise))
-        return means
-
+    train_step = training_step(vae, optimizer, kl_tolerance=params.kl_tolerance, beta=params.beta)
+    validate = validator(vae, params, seed=seed)
     best = [tf.Variable(weight, trainable=False) for weight in vae.weights]
     state = TrainingCheckpoint(checkpoint, [*vae.weights, *optimizer.variables, *best])
     at = state.restore()
     yield from (VAEEpoch(**row) for row in at.rows)
     done = at.epoch * training.steps + at.step
-    with Progress("train_vae", total, "batch", done=done) as progress:
+    name = checkpoint.stage if checkpoint else "train_vae"
+    with Progress(name, total, "batch", done=done) as progress:
         while at.epoch < params.epochs and not _given_up(at.rows, params.patience):
             for frames in training.epoch(at.epoch, first_step=at.step):
                 noise = _noise(seed, at.epoch, at.step, frames, vae.latent_dim)
@@ -95,7 +84,7 @@ def fit_vae(
                 at.step += 1
                 progress.advance(1, loss=at.means.mean("loss"))
                 state.save_if_due(at)
-            validated = validate()
+            validated = validate(validation)
             row = VAEEpoch(
                 at.epoch + 1,
                 *(at.means.mean(term) for term in TERMS),
@@ -104,7 +93,7 @@ def fit_vae(
             if not np.isfinite([row.loss, row.val_loss]).all():
                 raise WorldModelsError(
                     f"the loss is not a number in epoch {row.epoch} ({row}); "
-                    f"lower vae.learning_rate (it is {params.learning_rate})"
+                    f"lower this round's vae.learning_rate (it is {params.learning_rate})"
                 )
             at = Position(epoch=at.epoch + 1, rows=[*at.rows, asdict(row)])
             if best_epoch(at.rows) == row.epoch:
@@ -143,6 +132,24 @@ def training_step(
         return terms
 
     return step
+
+
+def validator(vae: VAE, params: VAEParams, *, seed: int) -> Callable[[FrameBatches], Means]:
+    """A compiled measure: batches of frames to the means of the terms of `VAE.negative_elbo`, with
+    noise that is the same every time."""
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def step(frames: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
+        return vae.negative_elbo(frames, noise, kl_tolerance=params.kl_tolerance, beta=params.beta)
+
+    def validate(batches: FrameBatches) -> Means:
+        means = Means()
+        for index, frames in enumerate(batches.epoch(0)):
+            noise = _noise(seed, params.epochs, index, frames, vae.latent_dim)
+            means.add(step(frames, noise))
+        return means
+
+    return validate
 
 
 def _noise(seed: int, epoch: int, step: int, frames: tf.Tensor, latent_dim: int) -> tf.Tensor:

@@ -86,7 +86,7 @@ def read_held_out(
     step_of = np.concatenate([np.arange(length, dtype=np.int64) for length in lengths])
     if len(whose) < FEWEST:
         raise EpisodeFileError(
-            f"{files.folder}: expected at least {FEWEST} held-out frames to judge V by, got "
+            f"{files}: expected at least {FEWEST} held-out frames to judge V by, got "
             f"{len(whose)} from episodes {list(episodes)}; raise sampling.episodes or "
             "sampling.steps"
         )

@@ -31,6 +31,7 @@ from worldmodels.files import written_whole
 from worldmodels.film import FRAMES_A_SECOND, Film
 from worldmodels.frames import preprocess
 from worldmodels.memory import MDNRNN
+from worldmodels.rounds import AGAIN, FIRST
 from worldmodels.vae import VAE
 
 STEPS = 1000  # CarRacing's own limit
@@ -81,7 +82,7 @@ def drive(agent: Agent, *, seed: int, steps: int = STEPS) -> Iterator[Moment]:
             return
 
 
-def follow(models: Path, *, seed: int, steps: int = STEPS) -> Iterator[Moment]:
+def follow(*, seed: int, steps: int = STEPS) -> Iterator[Moment]:
     """Drive with the mean of the newest evolution in this clone, one episode after the other, each
     on the next track and with what the mean is by then, for as long as there is one.
 
@@ -89,16 +90,22 @@ def follow(models: Path, *, seed: int, steps: int = STEPS) -> Iterator[Moment]:
         WorldModelsError: no evolution has ended a generation yet.
     """
     for track in count(seed):
-        means = sorted(Path("scratch/evolve").glob(f"*/{CURRENT}"), key=os.path.getmtime)
+        means = {
+            path: round_.models
+            for round_ in (FIRST, AGAIN)
+            for path in Path("scratch", round_.named("evolve")).glob(f"*/{CURRENT}")
+        }
         if not means and track == seed:
             raise WorldModelsError(
-                "expected an evolution to follow, got none in scratch/evolve: run `dvc repro` in "
-                "another terminal, and wait for its first generation"
+                "expected an evolution to follow, got none in scratch: run `dvc repro` in another "
+                "terminal, and wait for the first generation of evolve or evolve_again"
             )
         if not means:
             return  # it has ended, and its result is in models/
+        newest = max(means, key=os.path.getmtime)
+        models = Path(means[newest])
         vae, memory = VAE.load(models / "vae.h5"), MDNRNN.load(models / "memory.h5")
-        agent = Agent(vae, memory, LinearController.load(means[-1]))
+        agent = Agent(vae, memory, LinearController.load(newest))
         yield from drive(agent, seed=track, steps=steps)
 
 
@@ -228,7 +235,7 @@ def main(arguments: list[str] | None = None) -> int:
                 "--follow: expected a window to follow in, got --film; choose one"
             )
         if options.follow:
-            moments = follow(Path(options.models), seed=options.seed, steps=options.steps)
+            moments = follow(seed=options.seed, steps=options.steps)
         else:
             moments = drive(Agent.load(options.models), seed=options.seed, steps=options.steps)
         if options.film:

@@ -1,0 +1,60 @@
+"""Let the first round's agent drive, with and without noise, and store whole episodes."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from worldmodels.agent import policy_maker
+from worldmodels.agent_sampling import AgentSamplingParams, noisy_policy
+from worldmodels.car_racing import FastCarRacing
+from worldmodels.checkpoints import Checkpoint
+from worldmodels.controller import LinearController
+from worldmodels.determinism import hide_gpu
+from worldmodels.frames import EnvParams
+from worldmodels.metrics import write_metrics
+from worldmodels.params import BaseParams, load_group
+from worldmodels.progress import announce
+from worldmodels.recording import record_episodes
+from worldmodels.rollout import RolloutEngine
+from worldmodels.rounds import DRIVEN, FIRST
+from worldmodels.sampling import sampling_episodes
+from worldmodels.stage_run import run_resumable_stage
+
+ENVIRONMENTS_A_WORKER = 8
+FRAMES_A_SECOND = 1200  # of a default run on two cores without AVX512
+
+
+def main(checkpoint: Checkpoint) -> None:
+    base = load_group("base", BaseParams)
+    env = load_group("env", EnvParams)
+    params = load_group("agent_sampling", AgentSamplingParams)
+    hide_gpu()
+    controller = LinearController.load(f"{FIRST.models}/controller.h5")
+    announce(
+        "sample_agent",
+        f"{params.episodes} episodes of at most {params.steps} steps, half of them with noise",
+        seconds=params.episodes * params.steps / FRAMES_A_SECOND,
+    )
+    agent = policy_maker(FIRST.models, inputs=controller.inputs, latent=controller.latent)
+    summary = record_episodes(
+        DRIVEN,
+        sampling_episodes(params, seed=base.seed),
+        RolloutEngine(
+            FastCarRacing,
+            partial(noisy_policy, policy=agent, noise=params.noise, noisy=params.noisy_seeds),
+            image_shape=env.image_shape,
+            batch_size=ENVIRONMENTS_A_WORKER,
+        ),
+        candidates=controller.weights.reshape(1, -1).astype(np.float64),
+        policy="agent",
+        seed=base.seed,
+        image_shape=env.image_shape,
+        checkpoint=checkpoint,
+    )
+    write_metrics("metrics/sample_agent.json", summary.metrics())
+
+
+if __name__ == "__main__":
+    run_resumable_stage("sample_agent", main)
