@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import pytest
 
 from benchmarks.__main__ import table
+from benchmarks.learning_curve import Point, learning_curve
 from benchmarks.machine import machine
 from benchmarks.measure import in_turn, median_ratio
 from benchmarks.picture import draw
@@ -48,3 +50,46 @@ def test_the_picture_is_a_picture_and_always_the_same(tmp_path: Path) -> None:
 def test_the_machine_is_named() -> None:
     assert "cores" in machine()
     assert "tensorflow 2." in machine()
+
+
+STAGES_CSV = """\
+stage,ended,seconds,peak_mib,peak_mib_of_largest_worker,workers
+evolve,then,9999,1,1,2
+sample,then,10,1,1,2
+train_vae,then,600,1,1,2
+encode,then,20,1,1,2
+train_memory,then,90,1,1,2
+evolve,then,1440,1,1,2
+sample_agent,then,40,1,1,2
+train_vae_again,then,500,1,1,2
+encode_again,then,20,1,1,2
+train_memory_again,then,160,1,1,2
+evolve_again,then,720,1,1,2
+evaluate,then,5000,1,1,2
+"""
+
+
+def test_a_learning_curve_counts_what_was_driven_and_spent_until_each_validation(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "stages.csv").write_text(STAGES_CSV)
+    metrics = tmp_path / "metrics"
+    metrics.mkdir()
+    (metrics / "sample.json").write_text('{"frames": 1000}')
+    (metrics / "sample_agent.json").write_text('{"frames": 500}')
+    (metrics / "evaluation.json").write_text('{"return_mean": 880.0, "return_std": 30.0}')
+    header = "generation,frames,validation_return,validation_std\n"
+    for suffix, rows in (
+        ("", "0,0,5,1\n8,2000,300,90\n16,8000,700,70\n"),
+        ("_again", "0,0,650,50\n8,4000,890,20\n"),
+    ):
+        (metrics / f"validation_curve{suffix}.csv").write_text(header + rows)
+    points, final = learning_curve(tmp_path)
+    hours = [0.4, 0.6, 1.2, 1.6, 2.0]  # two cores; the last run of each stage counts
+    frames = [1000, 3000, 9000, 9500, 13500]
+    scores = [(5, 1), (300, 90), (700, 70), (650, 50), (890, 20)]
+    assert [point.core_hours for point in points] == pytest.approx(hours)
+    assert [point.frames for point in points] == frames
+    assert [(point.score, point.std) for point in points] == scores
+    assert final == Point(13500, pytest.approx(2.0), 880.0, 30.0)
