@@ -9,8 +9,10 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONHASHSEED=0
 COMPILE := $(BIN)/uv pip compile --generate-hashes --no-emit-index-url --python-version 3.11 \
     --custom-compile-command "make lock" --quiet
 PRESET :=
+# Stages whose models `dvc push` puts into trained/: all but `push: false` in dvc.yaml.
+MODELS := train_vae train_memory evolve train_vae_again train_memory_again evolve_again
 
-.PHONY: setup repro test test-full bench check-lock lint lock clean
+.PHONY: setup repro models test test-full bench check-lock lint lock clean
 
 setup: $(READY)  ## make .venv from requirements.lock
 
@@ -32,6 +34,9 @@ $(VENV)-%/ready: requirements-%.lock $(READY)
 repro: setup  ## run the pipeline; PRESET=tiny, default or paper writes that preset to params.yaml first
 	@$(if $(PRESET),$(RUN) python -m worldmodels.presets $(PRESET))
 	$(RUN) dvc repro
+
+models: setup  ## the trained models of dvc.lock, from trained/ into models/
+	@$(RUN) dvc pull $(MODELS) || { echo "models: expected the models of this dvc.lock in trained/, got what DVC says above: \`make repro\` trains missing ones; unsaved ones in models/ are yours, move them away" >&2; exit 1; }
 
 test: setup lint $(VENV)-gymnasium/ready  ## run the tests
 	$(RUN) python -m pytest -q -m "not slow"

@@ -1,0 +1,77 @@
+"""What a stranger finds in a fresh clone: trained models, and how little runs again with them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cv2
+import pytest
+from project import ROOT, Project, stages_run
+from ruamel.yaml import YAML
+
+from worldmodels.dvc_files import dvc_md5, read_stages
+
+MAKE_MODELS = ("make", "-o", "setup", "models")  # in the environment of the tests
+
+
+def test_models_alone_are_pushed_and_make_models_pulls_all_of_them() -> None:
+    declared = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+    pushed = {}
+    for name, stage in declared.items():
+        for out in stage.get("outs", []):
+            if not (isinstance(out, dict) and next(iter(out.values())) == {"push": False}):
+                pushed[out] = name
+    assert pushed.pop("data/params_checked") == "check_params"  # a line, that every stage waits for
+    assert all(path.startswith("models/") for path in pushed)
+    pulled = re.search(r"^MODELS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert pulled is not None
+    assert pulled[1].split() == list(pushed.values())
+
+
+@pytest.mark.slow
+def test_a_fresh_clone_drives_and_runs_again_only_what_changed(
+    project: Project, tmp_path: Path
+) -> None:
+    trained = project.copy(tmp_path / "trained")
+    output = trained.clone(tmp_path / "too early").run(*MAKE_MODELS, fails=True)
+    assert "models: expected the models of this dvc.lock in trained/, got what DVC" in output
+
+    trained.run("dvc", "push")
+    trained.commit()
+    models = {
+        path: dvc_md5(trained.root / path)
+        for stage in read_stages(trained.root, groups=()).values()
+        for path, cached in stage.outs.items()
+        if cached and path.startswith("models/")
+    }
+    in_remote = {
+        "".join(path.parts[-2:]) for path in (trained.root / "trained").rglob("*") if path.is_file()
+    }
+    mark = dvc_md5(trained.root / "data" / "params_checked")
+    assert in_remote == {*models.values(), mark}
+
+    stranger = trained.clone(tmp_path / "stranger")
+    stranger.run(*MAKE_MODELS)
+    assert {path: dvc_md5(stranger.root / path) for path in models} == models
+    assert not (stranger.root / "data" / "episodes").exists()
+    stranger.run("python", "-m", "worldmodels.watch", "--steps", "3", "--film", "drive.mp4")
+    film = cv2.VideoCapture(str(stranger.root / "drive.mp4"))
+    assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    assert stages_run(stranger.run("dvc", "repro", "--pull", "--allow-missing")) == []
+
+    # In another clone, where nothing was pulled before; --temp: trained/ is found from there, too.
+    other = trained.clone(tmp_path / "other")
+    again = ("dvc", "exp", "run", "--temp", "--pull", "--allow-missing", "-S")
+    output = other.run(*again, "evaluation.episodes=1")
+    assert stages_run(output) == ["check_params", "evaluate"]
+    output = stranger.run(*again[:3], *again[4:], "controller_again.sigma=0.05")
+    assert stages_run(output)[:2] == ["check_params", "evolve_again"]
+    assert set(stages_run(output)) <= {"check_params", "evolve_again", "evaluate"}
+    assert not (stranger.root / "data" / "episodes").exists()
+
+    # The second round learns from data/episodes: sampled again to the same bits, no model anew.
+    output = stranger.run("dvc", "repro", "--pull")
+    assert "sample" in stages_run(output)
+    assert not {"train_vae", "train_memory", "evolve"} & set(stages_run(output))
+    assert (stranger.root / "data" / "episodes").exists()
