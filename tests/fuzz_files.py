@@ -98,7 +98,8 @@ def sources(folder: Path) -> list[Source]:
     MDNRNN(2, 3, 2, rng=np.random.default_rng(0)).save(folder / "memory.h5")
     LinearController(np.ones((5, 3), np.float32), ("z",), "mean").save(folder / "controller.h5")
     (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    (folder / "dvc.lock").write_bytes((ROOT / "dvc.lock").read_bytes()[:3000])
+    lock = (ROOT / "dvc.lock").read_bytes()
+    (folder / "dvc.lock").write_bytes(lock[: lock.rindex(b"\n", 0, 3000) + 1])  # whole lines
     readers: dict[str, tuple[Callable[[Path], None], Format | None]] = {
         "shard-00000.h5": (read_shard, episodes.FORMAT),
         "latents.h5": (read_latents, latents.FORMAT),

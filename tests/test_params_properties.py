@@ -726,6 +726,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "vae_again.epochs": (1, 100_000),
     "memory_again.learning_rate": (1e-9, 1.0),
     "memory_again.epochs": (1, 100_000),
+    "controller_again.episodes": (1, 10_000),
     "controller_again.generations": (1, 100_000),
     "controller_again.sigma": (1e-6, 1000.0),
     "controller_again.max_sigma": (0.06, 1000.0),  # from sigma on
