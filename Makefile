@@ -31,7 +31,7 @@ $(VENV)-%/ready: requirements-%.lock $(READY)
 	$(BIN)/uv pip sync --python $(@D)/bin/python --quiet --require-hashes $<
 	touch $@
 
-repro: setup  ## run the pipeline; PRESET=tiny, default or paper writes that preset to params.yaml first
+repro: setup  ## run the pipeline; PRESET=tiny, default, overnight or paper writes that preset to params.yaml first
 	@$(if $(PRESET),$(RUN) python -m worldmodels.presets $(PRESET))
 	$(RUN) dvc repro
 

@@ -20,6 +20,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from benchmarks.picture import COLOURS
+from worldmodels.rounds import AGAIN, FIRST
 
 PICTURE = Path("docs/learning_curve.png")
 
@@ -54,16 +55,14 @@ def learning_curve(run: Path) -> tuple[list[Point], Point]:
     core_seconds = dict(zip(log["stage"].tolist(), seconds, strict=True))
     frames = spent = 0.0
     points: list[Point] = []
-    for suffix, before in (
-        ("", ("sample", "train_vae", "encode", "train_memory")),
-        ("_again", ("sample_agent", "train_vae_again", "encode_again", "train_memory_again")),
-    ):
-        frames += _read(metrics / f"{before[0]}.json")["frames"]
-        spent += sum(core_seconds[stage] for stage in before)
-        curve = pd.read_csv(metrics / f"validation_curve{suffix}.csv")
+    for round_, sampling in ((FIRST, "sample"), (AGAIN, "sample_agent")):
+        training = (round_.named(stage) for stage in ("train_vae", "encode", "train_memory"))
+        frames += _read(metrics / f"{sampling}.json")["frames"]
+        spent += sum(core_seconds[stage] for stage in (sampling, *training))
+        curve = pd.read_csv(metrics / f"{round_.named('validation_curve')}.csv")
         columns = ("frames", "validation_return", "validation_std")
         driven, scores, stds = (curve[column].tolist() for column in columns)
-        evolving = core_seconds[f"evolve{suffix}"]
+        evolving = core_seconds[round_.named("evolve")]
         # Of the time of evolution as much as of its frames; the start is validated before any.
         points += [
             Point(frames + at, (spent + evolving * at / driven[-1]) / 3600, score, std)
@@ -107,7 +106,7 @@ def draw(runs: dict[str, tuple[list[Point], Point]], path: Path) -> None:
                 marker="o",
                 capsize=4,
                 color=colour,
-                label=f"{name}: 100 tracks of stock gym, {final.score:.0f} ± {final.std:.0f}",
+                label=f"{name}: unseen tracks of stock gym, {final.score:.0f} ± {final.std:.0f}",
             )
     frames.set(xlabel="frames driven", ylabel="return", title="Score against frames")
     core_hours.set(xlabel="core-hours", title="Score against core-hours")

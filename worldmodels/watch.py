@@ -223,7 +223,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--models", default="models", metavar="FOLDER", help="default: models")
     parser.add_argument("--seed", default=7, type=int, help="of the track; default: 7")
     parser.add_argument("--steps", default=STEPS, type=int, help=f"at most; default: {STEPS}")
-    parser.add_argument("--follow", action="store_true", help="the mean of a running evolution")
+    parser.add_argument(
+        "--follow", action="store_true", help="the mean of a running evolution, with its V and M"
+    )
     parser.add_argument("--film", type=Path, metavar="FILE", help="write .mp4, .gif or .webp")
     options = parser.parse_args(arguments)
     if options.film:
