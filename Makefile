@@ -39,7 +39,7 @@ models: setup  ## the trained models of dvc.lock, from trained/ into models/
 	@$(RUN) dvc pull $(MODELS) || { echo "models: expected the models of this dvc.lock in trained/, got what DVC says above: \`make repro\` trains missing ones; unsaved ones in models/ are yours, move them away" >&2; exit 1; }
 
 test: setup lint $(VENV)-gymnasium/ready  ## run the tests
-	$(RUN) python -m pytest -q -m "not slow"
+	$(RUN) python -m pytest -q -m "not slow" -n 2 --dist worksteal
 	$(VENV)-gymnasium/bin/python -m pytest -q --confcutdir tests/over_gymnasium tests/over_gymnasium
 	@$(RUN) python -m worldmodels.check_lock --warn
 

@@ -53,6 +53,8 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     frames = params.generations * params.episodes_a_generation * FRAMES_AN_EPISODE
     frames += validations * params.validation_episodes * params.steps
     tracks = f"{params.episodes} tracks"
+    if params.scouting > 1:
+        tracks = f"the hardest {params.episodes} of {params.tracks_a_generation} tracks"
     if params.finalist_episodes:
         tracks += f", the better {params.finalists} on {params.finalist_episodes} more"
     announce(
@@ -87,6 +89,8 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
             if generation.generation == 0:
                 continue
             figures = {"population": generation.return_mean, "sigma": generation.sigma}
+            if params.scouting > 1:
+                figures["scouted"] = generation.scouted_return
             if generation.validation is not None:
                 figures["validation"] = generation.validation.return_mean
             progress.advance(1, **figures)

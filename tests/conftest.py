@@ -5,7 +5,9 @@ TensorFlow is imported by the fixtures that need it, not here.
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,13 +107,24 @@ def write_episodes() -> WriteEpisodes:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose tiny pipeline ran once, undisturbed, with one worker; its lock is `lock`."""
-    made = Project(tmp_path_factory.mktemp("pipeline"))
-    output = made.run("dvc", "repro")
-    assert stages_run(output) == STAGES
-    made.lock = made.read_lock()
-    made.commit()
-    return made
+    """A project whose tiny pipeline ran once, undisturbed, with one worker; its lock is `lock`.
+
+    Where tests run in several processes, one of them makes it, and each has a copy."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "pipeline"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = shared / "project.pickle"
+        if not kept.exists():
+            made = Project(shared)
+            output = made.run("dvc", "repro")
+            assert stages_run(output) == STAGES
+            made.lock = made.read_lock()
+            made.commit()
+            kept.write_bytes(pickle.dumps(made))
+    original: Project = pickle.loads(kept.read_bytes())
+    return original.copy(tmp_path_factory.mktemp("pipeline"))
 
 
 @pytest.fixture

@@ -68,17 +68,20 @@ class Project:
 
     def copy(self, folder: Path) -> Project:
         """Another one in the same state, in `folder`."""
-        other = copy.copy(self)
-        other.root = folder / "project"
+        other = self._elsewhere(folder)
         shutil.copytree(self.root, other.root)
         return other
 
     def clone(self, folder: Path) -> Project:
         """A fresh clone of what it committed, in `folder`: an empty cache, no outputs."""
+        other = self._elsewhere(folder)
+        self.run("git", "clone", "-q", str(self.root), str(other.root))
+        return other
+
+    def _elsewhere(self, folder: Path) -> Project:
         other = copy.copy(self)
         other.root = folder / "project"
         other.environment = {**self.environment, "DVC_SITE_CACHE_DIR": str(folder / "dvc-site")}
-        self.run("git", "clone", "-q", str(self.root), str(other.root))
         return other
 
     def run(self, *command: str, fails: bool = False) -> str:

@@ -45,6 +45,7 @@ PARAMS = ControllerParams(
     restart_every=None,
     weight_decay=0.0,
     finalist_episodes=0,
+    scouting=1,
     patience=30,
     batch_size=4,
     first_seed=0,
@@ -141,11 +142,13 @@ LEVERS: dict[str, dict[str, Any]] = {
     "restarts": {"restart_every": 2},
     "decay": {"weight_decay": 5000.0},
     "finalists": {"finalist_episodes": 3},
+    "scouting": {"scouting": 4},
     "all": {
         "covariance": "diagonal",
         "restart_every": 2,
         "weight_decay": 5000.0,
         "finalist_episodes": 3,
+        "scouting": 4,
     },
 }
 
@@ -188,9 +191,14 @@ def test_going_on_gives_the_same_search_and_drives_nothing_twice(
         assert candidates.tobytes() == same.tobytes()
 
 
-@pytest.mark.parametrize("plays", range(1, 15))  # two a generation, validations as above
-@pytest.mark.parametrize("levers", ["finalists", "all"])
-def test_going_on_with_finalists_drives_the_first_tracks_of_one_generation_twice_at_most(
+HEATS = {"finalists": 2, "scouting": 2, "all": 3}  # plays of a generation
+
+
+@pytest.mark.parametrize(
+    ("levers", "plays"),
+    [(levers, plays) for levers, heats in HEATS.items() for plays in range(1, 3 + 6 * heats)],
+)
+def test_going_on_drives_nothing_twice_but_the_heats_of_an_unfinished_generation(
     levers: str, plays: int, tmp_path: Path
 ) -> None:
     params = replace(PARAMS, **LEVERS[levers])
@@ -203,9 +211,10 @@ def test_going_on_with_finalists_drives_the_first_tracks_of_one_generation_twice
     assert vectors(got) == vectors(expected)
     assert [one.row() for one in got] == [one.row() for one in expected]
     assert [one.validation for one in got] == [one.validation for one in expected]
-    between_heats = 1 - plays % 2 if plays < 10 else plays % 2  # the tenth play is a validation
-    assert len(whole.plays) == 15
-    assert len(before.plays) + len(after.plays) == 15 + between_heats
+    heats = [*range(1, HEATS[levers]), 0]  # driven again if that one was the last
+    again = [0, *4 * heats, 0, *2 * heats, 0]  # validations are none, and saved at once
+    assert len(whole.plays) == len(again)
+    assert len(before.plays) + len(after.plays) == len(again) + again[plays - 1]
 
 
 def test_scores_that_lead_elsewhere_than_they_did_are_an_error(tmp_path: Path) -> None:
@@ -499,7 +508,7 @@ def test_finalists_drive_further_tracks_and_rank_among_themselves_before_all_oth
     generations = run(course=course, params=params, checkpoint=Checkpoint("evolve", tmp_path))
     assert [list(-each) for each in costs] == [scores, scores]
     log = json.loads((tmp_path / "evolution.json").read_text())
-    assert log["told"] == 2 * [{"returns": first, "scores": scores, "frames": 150}]
+    assert log["told"] == 2 * [{"returns": first, "scores": scores, "scouted": [], "frames": 150}]
     for number, generation in enumerate(generations, start=1):
         assert generation.return_mean == pytest.approx(np.mean(first))  # of tracks that all drove
         assert generation.return_std == pytest.approx(np.std(first))
@@ -525,6 +534,42 @@ def test_finalists_drive_the_same_new_tracks_with_the_same_noise() -> None:
         seen += [track for track, _ in by_candidate[0]]
         assert {(one.steps, one.patience) for one in episodes} == {(100, 30)}
     assert seen == list(params.training_seeds) == list(range(6 * (2 + 3)))
+
+
+@pytest.mark.parametrize("finalist_episodes", [0, 1])
+def test_the_mean_vector_scouts_and_candidates_drive_the_hardest_tracks(
+    finalist_episodes: int,
+) -> None:
+    params = replace(PARAMS, scouting=3, finalist_episodes=finalist_episodes, validation_every=6)
+    course = Course(lambda _, episode: float(episode.track_seed * 7 % 10))
+    start, *generations = run_from(START, course=course, params=params)
+    tracks = (2 + finalist_episodes) * 3  # new ones a generation
+    assert params.training_seeds == range(6 * tracks)
+    plays = iter(course.plays[1:])  # after the start's validation
+    frames = 0
+    means = [one.mean_vector for one in (start, *generations[:-1])]
+    for number, (mean, generation) in enumerate(zip(means, generations, strict=True)):
+        scouted, scout = next(plays)
+        assert np.array_equal(scout, mean[None])
+        seeds = [one.track_seed for one in scouted]
+        assert seeds == list(range(number * tracks, (number + 1) * tracks))
+        assert {(one.steps, one.patience) for one in scouted} == {(100, 30)}
+        hardest_first = sorted(seeds, key=lambda seed: seed * 7 % 10)
+        driven, _ = next(plays)
+        assert [one.track_seed for one in driven] == 8 * hardest_first[:2]
+        noise = {one.track_seed: one.noise_seed for one in scouted}
+        assert all(one.noise_seed == noise[one.track_seed] for one in driven)
+        if finalist_episodes:
+            further, _ = next(plays)
+            assert [one.track_seed for one in further] == 4 * hardest_first[2:3]
+        frames += 10 * (tracks + 8 * 2 + 4 * finalist_episodes)
+        assert generation.frames == frames == 10 * (number + 1) * params.episodes_a_generation
+        assert generation.scouted_return == np.mean([seed * 7 % 10 for seed in seeds])
+        assert generation.row()["scouted_return"] == generation.scouted_return
+
+
+def test_without_scouting_the_curve_has_no_column_of_it() -> None:
+    assert all("scouted_return" not in one.row() for one in run_from(START))
 
 
 def test_finalists_are_chosen_and_ranked_by_what_weight_decay_leaves(
@@ -587,6 +632,7 @@ def generation(number: int, validation: float | None, *, lucky: float = 0.0) -> 
         return_mean=0.0,
         return_std=0.0,
         return_max=lucky,
+        scouted_return=0.0,
         sigma=0.1,
         mean_vector=np.full(DIMENSIONS, float(number)),
         validation=None if validation is None else Validation(validation, 0.0),
@@ -625,7 +671,7 @@ controller:
   {inputs: [z, h], latent: sample, population: 4, episodes: 1, generations: 3, steps: 5,
    sigma: 0.1, max_sigma: 0.2, patience: null, batch_size: 2, first_seed: 0, validation_every: 1,
    validation_episodes: 2, validation_first_seed: 1000, covariance: full, restart_every: null,
-   weight_decay: 0.0, finalist_episodes: 0}
+   weight_decay: 0.0, finalist_episodes: 0, scouting: 1}
 controller_again: {sigma: 0.05, generations: 2, first_seed: 500}
 """
 
@@ -744,6 +790,7 @@ def test_where_nothing_does_better_the_start_is_saved(run_stage: RunStage) -> No
         ("restart_every", 0),
         ("weight_decay", -0.1),
         ("finalist_episodes", -1),
+        ("scouting", 0),
         ("patience", 0),
         ("first_seed", -1),
         ("validation_every", 0),

@@ -38,7 +38,6 @@ PARCEL = Format(
     "parcel",
     3,
     ParcelError,
-    made_by="make parcel",
     remedy="send another",
     bytes_at_most=10 << 20,
     objects_at_most=20,
@@ -127,7 +126,7 @@ class TestTheSeal:
 
     def test_a_missing_file(self, path: Path) -> None:
         path.unlink()
-        refused(path, rf"^{path}: no such file; `make parcel` makes it, `dvc checkout` brings")
+        refused(path, rf"^{path}: no such file; `dvc repro` makes it, `dvc checkout` brings")
 
     def test_a_folder_or_a_pipe(self, path: Path) -> None:
         path.unlink()
@@ -534,7 +533,7 @@ def test_what_this_process_wrote_is_not_read_by_another(
 def test_what_is_safe_for_one_format_is_not_known_for_another(tmp_path: Path) -> None:
     path = write(tmp_path / "parcel.h5")
     opens(path)
-    small = Format("small", 1, ParcelError, "", "send less", bytes_at_most=1000)
+    small = Format("small", 1, ParcelError, "send less", bytes_at_most=1000)
     seal(path, small)
     with pytest.raises(ParcelError, match=r"at most 1000 bytes in all datasets; send less"):
         open_sealed(path, small)

@@ -522,7 +522,7 @@ def test_models_at_the_bounds_act(tiny: Groups, changes: dict[tuple[str, str], A
         (
             {("controller", "population"): 4096, ("controller", "finalist_episodes"): 511},
             "controller.episodes: expected at most 1048576 episodes a generation, got 1050624 from "
-            "episodes 1, population 4096, finalist_episodes 511",
+            "episodes 1, population 4096, finalist_episodes 511, scouting 1",
         ),
         (
             {
@@ -712,6 +712,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "controller.restart_every": (1, 100_000),
     "controller.weight_decay": (0.0, 1e6),
     "controller.finalist_episodes": (0, 10_000),
+    "controller.scouting": (1, 1000),
     "controller.patience": (1, 1000),
     "controller.batch_size": (1, 256),
     "controller.first_seed": (0, ENDLESS - 1),  # of two generations of one episode

@@ -16,6 +16,7 @@ from worldmodels.params import require, require_seeds, require_together
 AT_MOST = {  # the paper: 16 episodes, 1,800 generations
     "episodes": 10_000,
     "generations": 100_000,
+    "scouting": 1000,
     "validation_every": 100_000,
     "validation_episodes": 100_000,
 }
@@ -40,10 +41,12 @@ class ControllerParams:
     weight_decay: points of return that a candidate loses for each unit of its numbers' mean square
         when it is ranked (weight_decay of the paper's es.py).
     finalist_episodes: further tracks that the better half of a generation's candidates drives.
+    scouting: new tracks for each that is driven: the mean vector drives them all first, and the
+        candidates drive those where it did worst; 1 for the new tracks as they come.
     patience: steps without a new tile after which a training episode is given up; null for never.
     batch_size: environments a worker steps at once; the graph's batch shape.
     first_seed: the first training track; population plays no part, so there are generations *
-        (episodes + finalist_episodes) of them.
+        (episodes + finalist_episodes) * scouting of them.
     validation_every: generations between validations of the mean vector.
     validation_episodes: tracks it is validated on. validation_first_seed: the first of them.
     """
@@ -60,6 +63,7 @@ class ControllerParams:
     restart_every: int | None
     weight_decay: float
     finalist_episodes: int
+    scouting: int
     patience: int | None
     batch_size: int
     first_seed: int
@@ -83,6 +87,7 @@ class ControllerParams:
                 "episodes": self.episodes,
                 "population": self.population,
                 "finalist_episodes": self.finalist_episodes,
+                "scouting": self.scouting,
             },
         )
         require("steps", self.steps, 1 <= self.steps <= STEPS_AT_MOST, f"1 to {STEPS_AT_MOST}")
@@ -119,22 +124,24 @@ class ControllerParams:
     @property
     def tracks_a_generation(self) -> int:
         """New tracks that a generation takes."""
-        return self.episodes + self.finalist_episodes
+        return (self.episodes + self.finalist_episodes) * self.scouting
 
     @property
     def episodes_a_generation(self) -> int:
-        """Episodes that all candidates of a generation drive together."""
-        return self.population * self.episodes + self.finalists * self.finalist_episodes
+        """Episodes that a generation's candidates, and its mean vector scouting, drive."""
+        scouted = self.tracks_a_generation if self.scouting > 1 else 0
+        return self.population * self.episodes + self.finalists * self.finalist_episodes + scouted
 
     @property
     def training_seeds(self) -> range:
-        """Track seeds that candidates are ranked on."""
+        """Track seeds that candidates are ranked on, those included that scouting passed over."""
         tracks = self.generations * self.tracks_a_generation
         return range(self.first_seed, self.first_seed + tracks)
 
     def generation_seeds(self, generation: int) -> range:
-        """Those of `training_seeds` that a generation, from 1 on, is ranked on: `episodes` for all
-        its candidates, then `finalist_episodes` for the finalists."""
+        """Those of `training_seeds` that a generation, from 1 on, has to itself. In this order, or
+        from the hardest on where they were scouted, all its candidates drive the first `episodes`
+        of them, and finalists the `finalist_episodes` that follow."""
         tracks = self.tracks_a_generation
         return self.training_seeds[(generation - 1) * tracks : generation * tracks]
 

@@ -45,7 +45,6 @@ FORMAT = Format(
     "worldmodels-episodes",
     2,
     EpisodeFileError,
-    made_by="dvc repro",
     remedy="remove its folder and run `dvc repro`",
     bytes_at_most=1 << 29,  # 16,000 frames of 96 x 96 are 442 MB
 )

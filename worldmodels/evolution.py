@@ -1,10 +1,11 @@
 """Evolution of the controller: CMA-ES asks for candidates, the rollout engine says how they drive.
 
 All candidates of a generation drive the same tracks, and every generation has new ones; with
-`finalist_episodes` the better half drives further ones, since CMA-ES weighs that half most. What
-counts as the result is the mean of the search distribution, scored on validation tracks that no
-candidate is ever ranked on; the luckiest candidate is never kept. Read `evolve` first, the main
-loop.
+`finalist_episodes` the better half drives further ones, since CMA-ES weighs that half most. With
+`scouting` they are the hardest of many new ones: ranks do not tell how much a lap lost, so that on
+tracks as they come a little speed counts as much as not leaving the road. What counts as the result
+is the mean of the search distribution, scored on validation tracks that no candidate is ever ranked
+on; the luckiest candidate is never kept. Read `evolve` first, the main loop.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ from worldmodels.rollout import RolloutEngine
 class Generation:
     """What a generation came to; generation 0 is the start, before any candidate drove.
 
-    frames: driven by all candidates so far.
+    frames: driven by all candidates so far, and by the mean vectors that scouted.
     return_mean, return_std, return_max: over the candidates' mean returns on the training tracks
         that all of them drove; not a number for the start.
+    scouted_return: of the mean vector before the update, over all tracks that it scouted; not a
+        number where there was no scouting.
     sigma: mean standard deviation over the dimensions, after the update.
     mean_vector: the search distribution's mean after the update, (parameters,).
     validation: of the mean vector, in the generations where it was validated.
@@ -41,13 +44,14 @@ class Generation:
     return_mean: float
     return_std: float
     return_max: float
+    scouted_return: float
     sigma: float
     mean_vector: NDArray[np.float64]
     validation: Validation | None
 
     def row(self) -> dict[str, float]:
-        """The generation as a row of the evolution curve."""
-        return {
+        """The generation as a row of the evolution curve; `scouted_return` where there is one."""
+        row = {
             "generation": self.generation,
             "frames": self.frames,
             "return_mean": self.return_mean,
@@ -55,6 +59,9 @@ class Generation:
             "return_max": self.return_max,
             "sigma": self.sigma,
         }
+        if np.isfinite(self.scouted_return):
+            row["scouted_return"] = self.scouted_return
+        return row
 
 
 def validated(generations: Sequence[Generation]) -> list[tuple[Generation, Validation]]:
@@ -109,7 +116,7 @@ def evolve(
     if validation is None:
         validation = _validate(start, params, engine, seed=seed)
         log.add_validation(0, validation)
-    yield Generation(0, 0, np.nan, np.nan, np.nan, params.sigma, start, validation)
+    yield Generation(0, 0, np.nan, np.nan, np.nan, np.nan, params.sigma, start, validation)
     for generation in range(1, params.generations + 1):
         if _restarts(generation, params.restart_every):
             # The spread that was searched last: sigma itself runs on where max_sigma caps it.
@@ -121,8 +128,11 @@ def evolve(
             strategy.tell(candidates, _costs(told))
             log.check(generation, strategy.mean)
         else:
-            tracks = params.generation_seeds(generation)
-            told = _rank(candidates, tracks, params, engine, seed=seed)
+            tracks, scouted, scouting_frames = _scout(
+                strategy.mean, params.generation_seeds(generation), params, engine, seed=seed
+            )
+            returns, scores, frames_here = _rank(candidates, tracks, params, engine, seed=seed)
+            told = Told(returns, scores, scouted, frames_here + scouting_frames)
             strategy.tell(candidates, _costs(told))
             log.add(generation, told, strategy.mean)
         frames += told.frames
@@ -138,6 +148,7 @@ def evolve(
             float(np.mean(told.returns)),
             float(np.std(told.returns)),
             float(np.max(told.returns)),
+            float(np.mean(told.scouted)) if told.scouted else np.nan,
             float(np.mean(strategy.stds)),  # sigma itself runs on where max_sigma caps it
             strategy.mean.copy(),
             validation,
@@ -173,17 +184,35 @@ def _costs(told: Told) -> NDArray[np.float64]:
     return -np.array(told.scores)
 
 
-def _rank(
-    candidates: NDArray[np.float64],
+def _scout(
+    mean: NDArray[np.float64],
     tracks: range,
     params: ControllerParams,
     engine: RolloutEngine,
     *,
     seed: int,
-) -> Told:
-    """Let a generation's candidates drive, and say in scores how they rank."""
+) -> tuple[Sequence[int], list[float], int]:
+    """A generation's tracks, the hardest for its mean vector first, what that scored on each of
+    `tracks`, and the frames it took. Without scouting the tracks as they come, and nothing."""
+    if params.scouting == 1:
+        return tracks, [], 0
+    steps, patience = params.steps, params.patience
+    returns, frames = _drive(mean[None], tracks, engine, steps=steps, patience=patience, seed=seed)
+    hardest_first = _best_first(-returns[0])
+    return [tracks[index] for index in hardest_first], returns[0].tolist(), frames
 
-    def drive(some: NDArray[np.float64], seeds: range) -> tuple[NDArray[np.float64], int]:
+
+def _rank(
+    candidates: NDArray[np.float64],
+    tracks: Sequence[int],
+    params: ControllerParams,
+    engine: RolloutEngine,
+    *,
+    seed: int,
+) -> tuple[list[float], list[float], int]:
+    """Let a generation's candidates drive; their returns, in scores how they rank, and frames."""
+
+    def drive(some: NDArray[np.float64], seeds: Sequence[int]) -> tuple[NDArray[np.float64], int]:
         steps, patience = params.steps, params.patience
         return _drive(some, seeds, engine, steps=steps, patience=patience, seed=seed)
 
@@ -194,14 +223,15 @@ def _rank(
     if params.finalist_episodes:
         order = _best_first(scores)
         finalists, others = np.sort(order[: params.finalists]), order[params.finalists :]
-        further, more_frames = drive(candidates[finalists], tracks[params.episodes :])
+        all_tracks = params.episodes + params.finalist_episodes
+        further, more_frames = drive(candidates[finalists], tracks[params.episodes : all_tracks])
         frames += more_frames
         over_all = np.concatenate([returns[finalists], further], axis=1).mean(axis=1)
         finalists = finalists[_best_first(over_all - decay[finalists])]
         # Means over different tracks do not compare. CMA-ES looks at nothing but the order, so it
         # is told that: as many points as there are candidates for the first, 1 for the last.
         scores[np.concatenate([finalists, others])] = np.arange(len(candidates), 0, -1)
-    return Told(means.tolist(), scores.tolist(), frames)
+    return means.tolist(), scores.tolist(), frames
 
 
 def _best_first(scores: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -225,7 +255,7 @@ def _validate(
 
 def _drive(
     candidates: NDArray[np.float64],
-    seeds: range,
+    seeds: Sequence[int],
     engine: RolloutEngine,
     *,
     steps: int,

@@ -27,11 +27,13 @@ class Told:
 
     returns: each candidate's mean return on the tracks that all of them drove.
     scores: what they were ranked by, the highest best, as CMA-ES was told it.
-    frames: driven by all of them.
+    scouted: the mean vector's return on each track that it scouted; nothing without scouting.
+    frames: driven by all of them, scouting included.
     """
 
     returns: list[float]
     scores: list[float]
+    scouted: list[float]
     frames: int
 
 

@@ -58,7 +58,7 @@ class Format:
 
     name, version: what the seal says; lower case and hyphens, and a whole number.
     error: raised for every file that is missing, something else, damaged or unsafe.
-    made_by: the command that makes one. remedy: what to do about one that is wrong.
+    remedy: what to do about one that is wrong.
     bytes_at_most: in all its datasets together, unpacked.
     objects_at_most: groups and datasets that it may hold.
     """
@@ -66,7 +66,6 @@ class Format:
     name: str
     version: int
     error: type[WorldModelsError]
-    made_by: str
     remedy: str
     bytes_at_most: int
     objects_at_most: int = 1024
@@ -261,8 +260,7 @@ def _verified_key(path: Path, kind: Format) -> str:
             return _verified[identity]
     except FileNotFoundError as error:
         raise kind.error(
-            f"{path}: no such file; `{kind.made_by}` makes it, "
-            "`dvc checkout` brings back a cached one"
+            f"{path}: no such file; `dvc repro` makes it, `dvc checkout` brings back a cached one"
         ) from error
     except OSError as error:
         raise kind.error(f"{path}: cannot be read ({error.strerror}); {kind.remedy}") from error

@@ -38,7 +38,6 @@ FORMAT = Format(
     "worldmodels-latents",
     2,
     LatentFileError,
-    made_by="dvc repro",
     remedy="remove it and run `dvc repro`",
     bytes_at_most=1 << 37,  # 10,000 episodes of 1,000 steps with the longest latents are 82 GB
 )

@@ -46,7 +46,6 @@ FORMAT = Format(
     "worldmodels-model",
     2,
     ModelFileError,
-    made_by="dvc repro",
     remedy=MAKE_ANEW,
     bytes_at_most=1 << 30,
 )

@@ -47,28 +47,29 @@ def record_episodes(
     Raises:
         EpisodeFileError: the folder holds episodes already.
     """
-    refuse_episodes(folder)
-    shards = checkpoint.folder / "episodes"
-    driven = keep_whole_shards(shards)
-    summary = SamplingSummary()
-    if driven:
-        checkpoint.going_on(f"{driven} episodes")
-        for episode in read_episodes(shards):
-            summary.add(episode)
-    writer = EpisodeWriter(
-        shards,
-        environment="FastCarRacing-v2",
-        policy=policy,
-        seed=seed,
-        image_shape=image_shape,
-        privileged_columns=COLUMNS,
-        going_on=True,
-    )
-    progress = Progress(checkpoint.stage, len(episodes), "episodes", done=driven)
-    with engine, writer, progress:
-        for outcome in engine.play(episodes[driven:], candidates):
-            writer.write(outcome)
-            summary.add(outcome.recorded)
-            progress.advance(1)
+    with engine:
+        refuse_episodes(folder)
+        shards = checkpoint.folder / "episodes"
+        driven = keep_whole_shards(shards)
+        summary = SamplingSummary()
+        if driven:
+            checkpoint.going_on(f"{driven} episodes")
+            for episode in read_episodes(shards):
+                summary.add(episode)
+        writer = EpisodeWriter(
+            shards,
+            environment="FastCarRacing-v2",
+            policy=policy,
+            seed=seed,
+            image_shape=image_shape,
+            privileged_columns=COLUMNS,
+            going_on=True,
+        )
+        progress = Progress(checkpoint.stage, len(episodes), "episodes", done=driven)
+        with writer, progress:
+            for outcome in engine.play(episodes[driven:], candidates):
+                writer.write(outcome)
+                summary.add(outcome.recorded)
+                progress.advance(1)
     place_shards(shards, folder)
     return summary

@@ -30,7 +30,6 @@ FORMAT = Format(
     "worldmodels-training",
     version=1,
     error=TrainingCheckpointError,
-    made_by="dvc repro",
     remedy="remove it and run `dvc repro`",
     bytes_at_most=4 << 30,  # a model's weights three times: Adam keeps two numbers for each
 )
