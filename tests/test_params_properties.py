@@ -611,7 +611,7 @@ def test_models_at_the_bounds_act(tiny: Groups, changes: dict[tuple[str, str], A
         (
             {("controller_again", "first_seed"): 2_000_001},
             "controller.first_seed: expected tracks that nothing else uses, got seeds "
-            "2000000-2000001, which overlap seeds 2000001-2000002 of controller_again.first_seed",
+            "2000000-2000001, which overlap seeds 2000001-2000004 of controller_again.first_seed",
         ),
         (
             {("controller_again", "validation_first_seed"): 4_000_000},
@@ -731,7 +731,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "controller_again.generations": (1, 100_000),
     "controller_again.sigma": (1e-6, 1000.0),
     "controller_again.max_sigma": (0.06, 1000.0),  # from sigma on
-    "controller_again.first_seed": (0, ENDLESS - 1),
+    "controller_again.scouting": (1, 1000),
+    "controller_again.first_seed": (0, ENDLESS - 3),  # of two generations that scout two
     "evaluation.episodes": (1, 100_000),
     "evaluation.steps": (1, 1000),
     "evaluation.first_seed": (0, ENDLESS - 1),
