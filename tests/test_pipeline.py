@@ -57,6 +57,9 @@ def test_the_second_round_leaves_its_outputs_beside_the_first_s(project: Project
         ("validation_curve_again", "generation,frames,validation_return,"),
     ):
         assert (project.root / "metrics" / f"{name}.csv").read_text().startswith(columns)
+    for name, scouts in (("evolution_curve", False), ("evolution_curve_again", True)):
+        columns = (project.root / "metrics" / f"{name}.csv").read_text().splitlines()[0].split(",")
+        assert ("scouted_return" in columns) == scouts
     models = project.root / "models"
     for name in ("vae.h5", "memory.h5"):
         assert (models / name).read_bytes() != (models / "first" / name).read_bytes()
