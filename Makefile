@@ -16,10 +16,11 @@ MODELS := train_vae train_memory evolve train_vae_again train_memory_again evolv
 
 setup: $(READY)  ## make .venv from requirements.lock
 
-# uv builds box2d-py from its source with swig (see pyproject.toml); only the compiler is the machine's.
+# uv builds box2d-py from its source with swig (see pyproject.toml); compiler and headers are the machine's.
 $(READY): requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "setup: Python 3.11 is missing: expected $(PYTHON) on the PATH; install it, or name yours: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@command -v c++ >/dev/null || { echo "setup: a C++ compiler is missing: expected c++ on the PATH, box2d-py is built with it; on Debian or Ubuntu: apt install g++, on macOS: xcode-select --install" >&2; exit 1; }
+	@test -f "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" || { echo "setup: Python's headers are missing: expected Python.h where $(PYTHON) looks for it, box2d-py is built with it; on Debian or Ubuntu: apt install python3.11-dev python3.11-venv" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(BIN)/uv pip sync --python $(BIN)/python --quiet --require-hashes --compile-bytecode requirements.lock

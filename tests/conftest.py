@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from params_files import Groups, preset_groups
 from project import STAGES, Project, stages_run
 
 from worldmodels import hdf5_files
@@ -125,6 +126,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
             kept.write_bytes(pickle.dumps(made))
     original: Project = pickle.loads(kept.read_bytes())
     return original.copy(tmp_path_factory.mktemp("pipeline"))
+
+
+@pytest.fixture(scope="session")
+def tiny_groups(tmp_path_factory: pytest.TempPathFactory) -> Groups:
+    """What params.yaml says with the tiny preset."""
+    return preset_groups("tiny", tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture

@@ -73,11 +73,16 @@ def test_full_steering_to_the_left_fills_the_left_half_of_its_bar() -> None:
 
 @pytest.mark.parametrize("name", ["drive.mp4", "drive.gif", "drive.webp"])
 def test_a_film_is_written(
-    name: str, agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    agent: Agent,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(watch.Agent, "load", lambda _: agent)
     path = tmp_path / name
     assert main(["--film", str(path), "--steps", str(STEPS), "--seed", "4"]) == 0
+    assert capsys.readouterr().out == f"watch: wrote {path}\n"
     if path.suffix == ".mp4":
         assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) == STEPS
     else:

@@ -242,6 +242,7 @@ def main(arguments: list[str] | None = None) -> int:
             moments = drive(Agent.load(options.models), seed=options.seed, steps=options.steps)
         if options.film:
             write_film(moments, options.film)
+            print(f"watch: wrote {options.film}")
         else:
             show(moments)
     except WorldModelsError as error:
