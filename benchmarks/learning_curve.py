@@ -1,8 +1,8 @@
 """Draws the learning curve of a run beside the paper's: `python -m benchmarks.learning_curve`.
 
 Score against frames, and against core-hours. It reads a finished run's metrics and its stages'
-times, logs/stages.csv, so it is drawn where the run was made; several runs are named by their
-folders. Read `learning_curve` first.
+times, logs/stages.csv, so it is drawn where the run was made, or of what is kept in
+benchmarks/runs; several runs are named by their folders. Read `learning_curve` first.
 """
 
 from __future__ import annotations

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from hypothesis import HealthCheck, settings
+from project import ROOT
 
 from worldmodels.params import read_params
 from worldmodels.presets import apply_preset
-
-ROOT = Path(__file__).parent.parent
 
 Groups: TypeAlias = dict[str, dict[str, Any]]
 
@@ -37,8 +36,9 @@ QUICK = settings(
 )
 
 
-def changed(tiny_groups: Groups, changes: dict[tuple[str, str], Any]) -> Groups:
-    groups = {group: dict(keys) for group, keys in tiny_groups.items()}
+def changed(groups: Groups, changes: dict[tuple[str, str], Any]) -> Groups:
+    """A copy of the groups with other values, by group and key."""
+    copy = {group: dict(keys) for group, keys in groups.items()}
     for (group, key), value in changes.items():
-        groups[group][key] = value
-    return groups
+        copy[group][key] = value
+    return copy

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from dvc.utils.hydra import apply_overrides
-from params_files import ROOT
+from project import ROOT
 
 from worldmodels.all_params import AllParams, load_all
 from worldmodels.params import ParameterError

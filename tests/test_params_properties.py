@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from params_files import KEYS, QUICK, ROOT, Groups, preset_groups
+from params_files import KEYS, QUICK, Groups, preset_groups
+from project import ROOT
 from ruamel.yaml import YAML
 
 from worldmodels.all_params import AllParams, all_of, load_all

@@ -8,12 +8,11 @@ import stat
 from pathlib import Path
 
 import pytest
+from project import ROOT
 
 from worldmodels.errors import WorldModelsError
 from worldmodels.params import flatten, read_params
 from worldmodels.presets import apply_preset, main, preset_names
-
-ROOT = Path(__file__).parent.parent
 
 PARAMS = """\
 # The parameters of all stages.
