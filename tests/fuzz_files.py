@@ -37,7 +37,7 @@ from worldmodels.frame_batches import FrameBatches  # noqa: E402
 from worldmodels.hdf5_files import USERBLOCK, Format, seal, vet  # noqa: E402
 from worldmodels.latents import LatentSequences, LatentWriter  # noqa: E402
 from worldmodels.memory import MDNRNN  # noqa: E402
-from worldmodels.params import read_mapping  # noqa: E402
+from worldmodels.plain_yaml import read_mapping  # noqa: E402
 from worldmodels.vae import VAE  # noqa: E402
 
 CASES_A_BATCH = 50  # that one process vets

@@ -116,5 +116,5 @@ def test_only_the_episodes_asked_for_are_read(files: EpisodeFiles) -> None:
 
 
 def test_too_few_frames_for_a_batch_are_refused(files: EpisodeFiles) -> None:
-    with pytest.raises(WorldModelsError, match=r"vae.batch_size: expected at most 5.*got 6"):
+    with pytest.raises(WorldModelsError, match=r"^batch_size: expected at most 5.*got 6"):
         FrameBatches(files, [4], batch_size=6, seed=0)

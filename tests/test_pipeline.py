@@ -94,6 +94,8 @@ def test_a_refused_value_costs_nothing(project: Project) -> None:
     assert stages_run(output) == ["check_params"]
     assert (project.root / "models" / "vae.h5").exists()
     project.run("git", "restore", "params.yaml")
+    project.run("dvc", "repro", "check_params")
+    project.run("dvc", "status", "-q")
     overlap = "evaluation.first_seed=1000005"
     output = project.run("dvc", "exp", "run", "-S", overlap, fails=True)
     assert "sampling.first_seed: expected tracks that nothing else uses" in output

@@ -24,7 +24,6 @@ from worldmodels.memory import ACTIONS, MemoryParams
 from worldmodels.params import (
     AGAIN_SUFFIX,
     BaseParams,
-    Value,
     check_disjoint,
     group_of,
     read_params,
@@ -32,6 +31,7 @@ from worldmodels.params import (
     require_only_groups,
     require_together,
 )
+from worldmodels.plain_yaml import Value
 from worldmodels.sampling import SamplingParams
 from worldmodels.vae import VAEParams
 from worldmodels.vision_frames import InspectionParams

@@ -21,7 +21,8 @@ from worldmodels.dvc_files import (
     read_stages,
 )
 from worldmodels.errors import WorldModelsError
-from worldmodels.params import Value, flatten, read_params
+from worldmodels.params import flatten, read_params
+from worldmodels.plain_yaml import Value
 
 
 def stale_stages(root: Path) -> dict[str, list[str]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from worldmodels.errors import WorldModelsError
-from worldmodels.params import Value, read_mapping
+from worldmodels.plain_yaml import Value, read_mapping
 
 # What a stage writes stands under one of these in dvc.yaml, and under `outs` in dvc.lock.
 OUTPUT_KINDS = ("outs", "metrics", "plots")

@@ -49,7 +49,7 @@ class FrameBatches:
         self.steps = self.frames // batch_size
         if self.steps == 0:
             raise WorldModelsError(
-                f"vae.batch_size: expected at most {self.frames}, the frames of "
+                f"batch_size: expected at most {self.frames}, the frames of "
                 f"{len(episodes)} episodes, got {batch_size}"
             )
 
