@@ -59,6 +59,8 @@ def learning_curve(run: Path) -> tuple[list[Point], Point]:
         training = (round_.named(stage) for stage in ("train_vae", "encode", "train_memory"))
         frames += _read(metrics / f"{sampling}.json")["frames"]
         spent += sum(core_seconds[stage] for stage in (sampling, *training))
+        if round_ is AGAIN:
+            spent += core_seconds.get("carry_over", 0.0)  # the oldest runs kept had none
         curve = pd.read_csv(metrics / f"{round_.named('validation_curve')}.csv")
         columns = ("frames", "validation_return", "validation_std")
         driven, scores, stds = (curve[column].tolist() for column in columns)

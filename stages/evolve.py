@@ -7,6 +7,7 @@ import sys
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worldmodels.agent import policy_maker
 from worldmodels.car_racing import FastCarRacing
@@ -18,6 +19,7 @@ from worldmodels.evolution import (
     Generation,
     best_validated,
     evolve,
+    validated,
     validation_curve,
 )
 from worldmodels.evolution_log import CURRENT
@@ -27,7 +29,7 @@ from worldmodels.metrics import write_curve, write_metrics
 from worldmodels.params import BaseParams, load_group
 from worldmodels.progress import Progress, announce
 from worldmodels.rollout import RolloutEngine
-from worldmodels.rounds import Round, chosen_round
+from worldmodels.rounds import CARRIED, Round, chosen_round
 from worldmodels.stage_run import run_resumable_stage
 from worldmodels.vae import VAE
 
@@ -45,11 +47,8 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     shape = controller_shape(
         params.inputs, latent_dim=memory.latent_dim, hidden_units=memory.hidden_units
     )
-    if round_.goes_on_from:
-        start = LinearController.load(f"{round_.goes_on_from}/controller.h5").weights
-    else:
-        start = np.zeros(shape, np.float32)
-    validations = 1 + math.ceil(params.generations / params.validation_every)
+    starts = _starts(round_, math.prod(shape))
+    validations = len(starts) + math.ceil(params.generations / params.validation_every)
     frames = params.generations * params.episodes_a_generation * FRAMES_AN_EPISODE
     frames += validations * params.validation_episodes * params.steps
     tracks = f"{params.episodes} tracks"
@@ -79,7 +78,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
         run = evolve(
             params,
             engine,
-            start=start.reshape(-1).astype(np.float64),
+            starts=list(starts.values()),
             seed=base.seed,
             checkpoint=checkpoint,
         )
@@ -94,14 +93,18 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
             if generation.validation is not None:
                 figures["validation"] = generation.validation.return_mean
             progress.advance(1, **figures)
+    tried, evolved = generations[: len(starts)], generations[len(starts) :]
+    start, _ = best_validated(tried)
     # The second round starts from a controller, the first from zeros.
-    best, validation = best_validated(generations[0 if round_.goes_on_from else 1 :])
+    best, validation = best_validated([start, *evolved] if round_.goes_on_from else evolved)
     controller(best).save(f"{round_.models}/controller.h5")
     write_curve(
         f"metrics/{round_.named('evolution_curve')}.csv",
-        [generation.row() for generation in generations[1:]],
+        [generation.row() for generation in evolved],
     )
-    write_curve(f"metrics/{round_.named('validation_curve')}.csv", validation_curve(generations))
+    write_curve(
+        f"metrics/{round_.named('validation_curve')}.csv", validation_curve([start, *evolved])
+    )
     write_metrics(
         f"metrics/{round_.named('controller')}.json",
         {
@@ -111,8 +114,24 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
             "validation_return_mean": validation.return_mean,
             "validation_return_std": validation.return_std,
             "sigma": generations[-1].sigma,
+            "starts_validation_return_mean": {
+                name: one.return_mean
+                for name, (_, one) in zip(starts, validated(tried), strict=True)
+            },
         },
     )
+
+
+def _starts(round_: Round, size: int) -> dict[str, NDArray[np.float64]]:
+    """What the search may begin with: zeros in the first round; in the second the first's
+    controller, carried over to the new V and M, or as it was."""
+    if round_.goes_on_from is None:
+        return {"zeros": np.zeros(size)}
+    paths = {"carried_over": CARRIED, "as_it_was": f"{round_.goes_on_from}/controller.h5"}
+    return {
+        name: LinearController.load(path).weights.reshape(-1).astype(np.float64)
+        for name, path in paths.items()
+    }
 
 
 if __name__ == "__main__":

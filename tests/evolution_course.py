@@ -67,16 +67,15 @@ START = np.zeros(DIMENSIONS)
 
 
 def run_from(
-    start: NDArray[np.float64],
-    *,
+    *starts: NDArray[np.float64],
     seed: int = 0,
     course: Course | None = None,
     params: ControllerParams = PARAMS,
     checkpoint: Checkpoint | None = None,
 ) -> list[Generation]:
-    """All generations, the start as the first."""
+    """All generations, the starts as the first."""
     engine: Any = course or Course()
-    return list(evolve(params, engine, start=start, seed=seed, checkpoint=checkpoint))
+    return list(evolve(params, engine, starts=starts, seed=seed, checkpoint=checkpoint))
 
 
 def run(**how: Any) -> list[Generation]:

@@ -26,6 +26,7 @@ STAGES = [
     "train_vae_again",
     "encode_again",
     "train_memory_again",
+    "carry_over",
     "evolve_again",
     "evaluate",
 ]

@@ -39,6 +39,20 @@ def test_the_start_is_validated_first_and_searched_around() -> None:
     assert candidates == pytest.approx(start + PARAMS.sigma * noise, rel=1e-3, abs=1e-4)
 
 
+def test_of_several_starts_the_search_is_around_the_one_that_drives_best() -> None:
+    starts = START - 0.5, START + 0.9, START
+    course = Course()
+    tried = run_from(*starts, course=course)[:3]
+    assert [one.generation for one in tried] == [0, 0, 0]
+    assert all(
+        np.array_equal(one.mean_vector, start) for one, start in zip(tried, starts, strict=True)
+    )
+    alone = Course()
+    run_from(starts[1], course=alone)
+    for (_, candidates), (_, same) in zip(course.plays[3:], alone.plays[1:], strict=True):
+        assert candidates.tobytes() == same.tobytes()
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_seed_gives_its_own_repeatable_search_and_0_is_a_seed(seed: int) -> None:
     courses = Course(), Course()

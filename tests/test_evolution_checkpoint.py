@@ -72,6 +72,21 @@ def test_going_on_gives_the_same_search_and_drives_nothing_twice(
         assert candidates.tobytes() == same.tobytes()
 
 
+@pytest.mark.parametrize("plays", [1, 2, 3, 8])  # each start is one, the first validation the 7th
+def test_going_on_tries_no_start_twice(plays: int, tmp_path: Path) -> None:
+    starts = START, START + 0.5, START - 0.5
+    whole, before, after = Course(), Short(plays), Course()
+    expected = run_from(*starts, course=whole)
+    checkpoint = Checkpoint("evolve", tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run_from(*starts, course=before, checkpoint=checkpoint)
+    got = run_from(*starts, course=after, checkpoint=checkpoint)
+    assert vectors(got) == vectors(expected)
+    assert [one.validation for one in got] == [one.validation for one in expected]
+    for (_, candidates), (_, same) in zip(before.plays + after.plays, whole.plays, strict=True):
+        assert candidates.tobytes() == same.tobytes()
+
+
 HEATS = {"finalists": 2, "scouting": 2, "all": 3}  # plays of a generation
 
 

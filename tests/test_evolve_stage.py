@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from worldmodels.checkpoints import Checkpoint
 from worldmodels.controller import LinearController
 from worldmodels.episode_play import Episode
-from worldmodels.rounds import AGAIN, FIRST, Round
+from worldmodels.rounds import AGAIN, CARRIED, FIRST, Round
 
 PARAMS_YAML = """\
 base: {seed: 0, validation_share: 0.1}
@@ -30,7 +30,7 @@ controller_again: {sigma: 0.05, generations: 2, first_seed: 500}
 
 
 class ScriptedCourse(Course):
-    """Lucky candidates, and mean vectors that do as told when they are validated, the start's
+    """Lucky candidates, and mean vectors that do as told when they are validated, the starts'
     first."""
 
     validations: tuple[float, ...]
@@ -44,7 +44,11 @@ class ScriptedCourse(Course):
     def scripted(self, candidate: NDArray[np.float64], episode: Episode) -> float:
         if episode.track_seed < 1000:
             return 900.0 + float(candidate[0])  # the population's returns are all higher
-        return self.validations[len(self.plays) // 2]
+        return self.validations[len(self.validated()) - 1]
+
+    def validated(self) -> list[NDArray[np.float64]]:
+        """The mean vectors that were validated."""
+        return [candidates[0] for _, candidates in self.plays if len(candidates) == 1]
 
     def __enter__(self) -> ScriptedCourse:
         return self
@@ -81,7 +85,7 @@ def test_the_stage_saves_the_best_validated_mean_vector_and_never_a_candidate(
     run_stage: RunStage,
 ) -> None:
     course, saved = run_stage(FIRST, 0.0, 10.0, 50.0, 20.0)
-    means = [candidates[0] for _, candidates in course.plays if len(candidates) == 1]
+    means = course.validated()
     assert not means[0].any()
     assert saved.weights.shape == (13, 3)
     assert np.array_equal(saved.weights.ravel(), means[2].astype(np.float32))
@@ -97,23 +101,54 @@ def test_the_stage_saves_the_best_validated_mean_vector_and_never_a_candidate(
         assert [int(row.split(",")[0]) for row in rows] == generations
 
 
-def test_the_second_round_s_stage_goes_on_from_the_first_s_controller(run_stage: RunStage) -> None:
-    first = np.random.default_rng(5).normal(size=(13, 3)).astype(np.float32)
-    LinearController(first, ("z", "h"), "sample").save("models/first/controller.h5")
-    before = Path("models/first/controller.h5").read_bytes()
-    course, saved = run_stage(AGAIN, 10.0, 5.0, 20.0)
+@pytest.fixture
+def controllers(tmp_path: Path) -> dict[str, LinearController]:
+    """The second round's possible starts, by what the metrics call them, saved where it finds
+    them."""
+    made = {}
+    for seed, (name, path) in enumerate(
+        (("carried_over", CARRIED), ("as_it_was", "models/first/controller.h5"))
+    ):
+        weights = np.random.default_rng(seed).normal(size=(13, 3)).astype(np.float32)
+        made[name] = LinearController(weights, ("z", "h"), "sample")
+        made[name].save(tmp_path / path)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("starts", "better"),
+    [((3.0, 2.0), "carried_over"), ((2.0, 3.0), "as_it_was"), ((2.0, 2.0), "carried_over")],
+)
+def test_the_second_round_goes_on_from_what_drives_better_with_the_new_v_and_m(
+    run_stage: RunStage,
+    controllers: dict[str, LinearController],
+    starts: tuple[float, float],
+    better: str,
+) -> None:
+    course, saved = run_stage(AGAIN, *starts, 5.0, 20.0)
     assert course.vae_path == "models/vae.h5"
-    (_, validated), (episodes, candidates), *_ = course.plays
-    assert np.array_equal(validated[0], first.ravel())
+    start = controllers[better].weights.ravel()
+    *tried, _, last = course.validated()
+    assert [vector.tolist() for vector in tried] == [
+        controllers[name].weights.ravel().tolist() for name in ("carried_over", "as_it_was")
+    ]
+    episodes, candidates = course.plays[2]
     assert candidates.std(axis=0).mean() < 0.06  # its own sigma, 0.05
-    assert candidates == pytest.approx(np.tile(first.ravel(), (4, 1)), abs=0.25)
+    assert candidates == pytest.approx(np.tile(start, (4, 1)), abs=0.25)
     assert {one.track_seed for one in episodes} == {500}
-    assert np.array_equal(saved.weights.ravel(), course.plays[4][1][0].astype(np.float32))
+    assert np.array_equal(saved.weights.ravel(), last.astype(np.float32))
     metrics = json.loads(Path("metrics/controller_again.json").read_text())
     assert (metrics["generations"], metrics["best_generation"]) == (2, 2)
-    assert Path("metrics/evolution_curve_again.csv").exists()
-    assert Path("metrics/validation_curve_again.csv").exists()
-    assert Path("models/first/controller.h5").read_bytes() == before
+    assert metrics["starts_validation_return_mean"] == {
+        "carried_over": starts[0],
+        "as_it_was": starts[1],
+    }
+    _, *rows = Path("metrics/validation_curve_again.csv").read_text().splitlines()
+    assert [row.split(",")[2] for row in rows] == [f"{max(starts):.0f}", "5", "20"]
+    _, *rows = Path("metrics/evolution_curve_again.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["1", "2"]
+    first = LinearController.load("models/first/controller.h5")
+    assert np.array_equal(first.weights, controllers["as_it_was"].weights)
 
 
 def test_the_first_round_s_zeros_are_never_saved(run_stage: RunStage) -> None:
@@ -122,10 +157,10 @@ def test_the_first_round_s_zeros_are_never_saved(run_stage: RunStage) -> None:
     assert json.loads(Path("metrics/controller.json").read_text())["best_generation"] == 2
 
 
-def test_where_nothing_does_better_the_start_is_saved(run_stage: RunStage) -> None:
-    first = np.random.default_rng(5).normal(size=(13, 3)).astype(np.float32)
-    LinearController(first, ("z", "h"), "sample").save("models/first/controller.h5")
-    _, saved = run_stage(AGAIN, 20.0, 10.0, 20.0)
-    assert np.array_equal(saved.weights, first)
+def test_where_nothing_does_better_the_start_is_saved(
+    run_stage: RunStage, controllers: dict[str, LinearController]
+) -> None:
+    _, saved = run_stage(AGAIN, 10.0, 20.0, 10.0, 20.0)
+    assert np.array_equal(saved.weights, controllers["as_it_was"].weights)
     metrics = json.loads(Path("metrics/controller_again.json").read_text())
     assert (metrics["best_generation"], metrics["validation_return_mean"]) == (0, 20.0)

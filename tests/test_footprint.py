@@ -52,7 +52,7 @@ def main():
     policy = policy_maker("models", inputs=("z", "h"), latent="mean")
     sizes = (FastCarRacing, policy)
     with RolloutEngine(*sizes, image_shape=(32, 32), batch_size=4, workers=2) as engine:
-        for _ in evolve(params, engine, start=np.zeros(39), seed=0):
+        for _ in evolve(params, engine, starts=[np.zeros(39)], seed=0):
             pids = [os.getpid(), *(handle.process.pid for handle in engine._handles)]
             print(max(resident(pid) for pid in pids), flush=True)
 

@@ -227,7 +227,7 @@ def works(params: AllParams) -> None:
         if rows * columns < 300 and driven < 300:
             hill: Any = Hill()
             two = dataclasses.replace(controller, generations=min(controller.generations, 2))
-            generations = list(evolve(two, hill, start=start, seed=params.base.seed))
+            generations = list(evolve(two, hill, starts=[start], seed=params.base.seed))
             assert generations[-1].validation is not None
             for generation in generations:
                 assert np.isfinite(generation.mean_vector).all()

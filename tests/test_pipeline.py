@@ -50,6 +50,11 @@ def test_the_second_round_leaves_its_outputs_beside_the_first_s(project: Project
     assert project.metrics("vae_again")["epochs"] == 1
     assert project.metrics("memory_again")["val_loss"]
     assert project.metrics("controller_again")["generations"] == 2
+    for told in (
+        project.metrics("carry_over")["held_out_r2"],
+        project.metrics("controller_again")["starts_validation_return_mean"],
+    ):
+        assert set(told) == {"as_it_was", "carried_over"}
     for name, columns in (
         ("vae_curve_again", "epoch,loss,"),
         ("memory_curve_again", "epoch,loss,val_loss"),
@@ -63,7 +68,8 @@ def test_the_second_round_leaves_its_outputs_beside_the_first_s(project: Project
     models = project.root / "models"
     for name in ("vae.h5", "memory.h5"):
         assert (models / name).read_bytes() != (models / "first" / name).read_bytes()
-    assert LinearController.load(models / "controller.h5").inputs == ("z", "h")
+    for name in ("controller.h5", "carried_controller.h5"):
+        assert LinearController.load(models / name).inputs == ("z", "h")
 
 
 def test_again_there_is_nothing_to_do(project: Project) -> None:

@@ -9,7 +9,7 @@ from project import ROOT
 from ruamel.yaml import YAML
 
 from worldmodels.errors import WorldModelsError
-from worldmodels.rounds import AGAIN, FIRST, Round, chosen_round
+from worldmodels.rounds import AGAIN, CARRIED, DRIVEN, FIRST, Round, chosen_round
 
 
 def test_nothing_chooses_the_first_round_and_again_the_second() -> None:
@@ -51,7 +51,12 @@ def test_dvc_yaml_says_of_each_stage_what_its_round_reads_and_writes(round_: Rou
         "encode": ({*round_.episodes, f"{models}/vae.h5"}, round_.latents),
         "train_memory": ({round_.latents, *before("memory")}, f"{models}/memory.h5"),
         "evolve": (
-            {f"{models}/vae.h5", f"{models}/memory.h5", *before("controller")},
+            {
+                f"{models}/vae.h5",
+                f"{models}/memory.h5",
+                *before("controller"),
+                *([CARRIED] if round_.goes_on_from else []),
+            },
             f"{models}/controller.h5",
         ),
     }
@@ -67,3 +72,15 @@ def test_dvc_yaml_says_of_each_stage_what_its_round_reads_and_writes(round_: Rou
             assert (round_.named(group) in stage["params"]) == (group in stage["params"])
         for path in listed(stage, "metrics") | listed(stage, "plots"):
             assert path.rsplit(".", 1)[0].endswith(AGAIN.suffix) == (round_ is AGAIN)
+
+
+def test_dvc_yaml_says_from_which_models_to_which_the_controller_is_carried() -> None:
+    stage = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]["carry_over"]
+    assert stage["params"] == ["base", "compute", "encoding"]
+    assert listed(stage, "deps") == {
+        "data/params_checked",
+        DRIVEN,
+        *(f"{FIRST.models}/{model}.h5" for model in ("vae", "memory", "controller")),
+        *(f"{AGAIN.models}/{model}.h5" for model in ("vae", "memory")),
+    }
+    assert listed(stage, "outs") == {CARRIED}

@@ -52,16 +52,7 @@ class AgentPolicy:
         latent: str,
         batch_size: int,
     ) -> None:
-        if vae.latent_dim != memory.latent_dim:
-            raise WorldModelsError(
-                f"memory: expected latents of {vae.latent_dim} numbers, as the VAE makes them, got "
-                f"a memory for {memory.latent_dim}; run `dvc repro`"
-            )
-        if vae.digest and memory.vae_digest not in ("", vae.digest):
-            raise WorldModelsError(
-                "memory.h5: expected a memory fitted to the latents of vae.h5, got one fitted to "
-                "another VAE's; run `dvc repro`"
-            )
+        memory.require_vae(vae)
         self._vae, self._memory = vae, memory
         self._inputs, self._samples = inputs, latent == "sample"
         self._shape = controller_shape(

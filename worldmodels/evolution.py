@@ -27,11 +27,11 @@ from worldmodels.rollout import RolloutEngine
 
 @dataclass(frozen=True)
 class Generation:
-    """What a generation came to; generation 0 is the start, before any candidate drove.
+    """What a generation came to; generation 0 is a start, before any candidate drove.
 
     frames: driven by all candidates so far, and by the mean vectors that scouted.
     return_mean, return_std, return_max: over the candidates' mean returns on the training tracks
-        that all of them drove; not a number for the start.
+        that all of them drove; not a number for a start.
     scouted_return: of the mean vector before the update, over all tracks that it scouted; not a
         number where there was no scouting.
     sigma: mean standard deviation over the dimensions, after the update.
@@ -91,16 +91,17 @@ def evolve(
     params: ControllerParams,
     engine: RolloutEngine,
     *,
-    start: NDArray[np.float64],
+    starts: Sequence[NDArray[np.float64]],
     seed: int,
     checkpoint: Checkpoint | None = None,
 ) -> Iterator[Generation]:
-    """Evolve a controller; yield the start, then after every generation.
+    """Evolve a controller; yield each start, then after every generation.
 
     Args:
         params: the `controller` group.
-        engine: plays episodes with candidates of as many numbers as `start` has.
-        start: the mean vector that the search begins with, (parameters,).
+        engine: plays episodes with candidates of as many numbers as a start has.
+        starts: mean vectors, (parameters,) each; the search begins with the one that drives the
+            validation tracks best, the first of equals.
         seed: `base.seed`.
         checkpoint: where to save, and to go on from. Generations that were driven before are
             yielded again.
@@ -108,15 +109,17 @@ def evolve(
     Raises:
         WorldModelsError: a return is not a number.
     """
-    rng = np.random.default_rng(seed)
-    strategy = _strategy(start, params.sigma, params, rng=rng)
     log = EvolutionLog(checkpoint)
+    for start in starts[len(log.starts) :]:
+        log.add_start(_validate(start, params, engine, seed=seed))
+    tried = [
+        Generation(0, 0, np.nan, np.nan, np.nan, np.nan, params.sigma, start, validation)
+        for start, validation in zip(starts, log.starts, strict=True)
+    ]
+    yield from tried
+    rng = np.random.default_rng(seed)
+    strategy = _strategy(best_validated(tried)[0].mean_vector, params.sigma, params, rng=rng)
     frames = 0
-    validation = log.validations.get(0)
-    if validation is None:
-        validation = _validate(start, params, engine, seed=seed)
-        log.add_validation(0, validation)
-    yield Generation(0, 0, np.nan, np.nan, np.nan, np.nan, params.sigma, start, validation)
     for generation in range(1, params.generations + 1):
         if _restarts(generation, params.restart_every):
             # The spread that was searched last: sigma itself runs on where max_sigma caps it.

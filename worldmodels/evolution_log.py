@@ -47,7 +47,7 @@ class Validation:
 
 
 class EvolutionLog:
-    """Told scores by generation, from 1 on, and validations, of the start too: 0.
+    """Validations of the starts; by generation, from 1 on, told scores and validations.
 
     Args:
         checkpoint: the stage's; without one nothing is saved.
@@ -57,6 +57,7 @@ class EvolutionLog:
         self._checkpoint = checkpoint
         self.told: dict[int, Told] = {}
         self.validations: dict[int, Validation] = {}
+        self.starts: list[Validation] = []
         self._mean_digest = ""  # after the last of `told`
         if checkpoint is None or not (checkpoint.folder / FILE).exists():
             return
@@ -66,6 +67,11 @@ class EvolutionLog:
             checkpoint.lost(error)
         else:
             checkpoint.going_on(f"generation {len(self.told)}")
+
+    def add_start(self, validation: Validation) -> None:
+        """Save the validation of the next start."""
+        self.starts.append(validation)
+        self._save()
 
     def add(self, generation: int, told: Told, mean: NDArray[np.float64]) -> None:
         """Save what a generation's driving told, and which mean vector that led to."""
@@ -95,6 +101,7 @@ class EvolutionLog:
         if self._checkpoint is None:
             return
         described = {
+            "starts": [asdict(one) for one in self.starts],
             "told": [asdict(self.told[generation]) for generation in sorted(self.told)],
             "validations": {number: asdict(one) for number, one in self.validations.items()},
             "mean_digest": self._mean_digest,
@@ -110,10 +117,11 @@ class EvolutionLog:
             validations = {
                 int(number): Validation(**one) for number, one in described["validations"].items()
             }
+            starts = [Validation(**one) for one in described["starts"]]
             self._mean_digest = described["mean_digest"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise WorldModelsError(f"{path}: expected an evolution's log, got {error!r}") from error
-        self.told, self.validations = told, validations
+        self.told, self.validations, self.starts = told, validations, starts
 
 
 def _digest(mean: NDArray[np.float64]) -> str:

@@ -12,15 +12,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from worldmodels.errors import WorldModelsError
 from worldmodels.model_files import LATENT_DIM_AT_MOST, load_model, save_model
 from worldmodels.params import require
 from worldmodels.row_product import row_product
+
+if TYPE_CHECKING:
+    from worldmodels.vae import VAE
 
 ACTIONS = 3
 HIDDEN_UNITS_AT_MOST = 4096
@@ -118,6 +122,20 @@ class MDNRNN:
     def weights(self) -> list[tf.Variable]:
         """All weights, the LSTM's first."""
         return self.lstm.trainable_variables + self.head.trainable_variables
+
+    def require_vae(self, vae: VAE) -> None:
+        """Raises WorldModelsError if V makes latents of another size, or is known to be another
+        than the one that this memory was fitted to."""
+        if vae.latent_dim != self.latent_dim:
+            raise WorldModelsError(
+                f"memory: expected latents of {vae.latent_dim} numbers, as the VAE makes them, got "
+                f"a memory for {self.latent_dim}; run `dvc repro`"
+            )
+        if vae.digest and self.vae_digest not in ("", vae.digest):
+            raise WorldModelsError(
+                "memory.h5: expected a memory fitted to the latents of vae.h5, got one fitted to "
+                "another VAE's; run `dvc repro`"
+            )
 
     def predict(self, z: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The mixtures of every next latent of whole sequences.

@@ -1,0 +1,86 @@
+"""Carry the first round's controller over to the V and M of the second.
+
+How well that went is measured on drives that are held out from this fit; V and M may know them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sklearn.metrics import r2_score
+
+from worldmodels.carry_over import Senses, carry_over, linear_outputs
+from worldmodels.controller import LinearController
+from worldmodels.determinism import (
+    ComputeParams,
+    hide_gpu,
+    make_deterministic,
+    use_threads,
+)
+from worldmodels.encoding import EncodingParams
+from worldmodels.episodes import EpisodeData, EpisodeFiles, read_episodes, split_episodes
+from worldmodels.memory import MDNRNN
+from worldmodels.metrics import write_metrics
+from worldmodels.params import BaseParams, load_group
+from worldmodels.progress import Progress, announce
+from worldmodels.rounds import AGAIN, CARRIED, DRIVEN, FIRST, Round
+from worldmodels.stage_run import run_stage
+from worldmodels.vae import VAE
+
+FRAMES_A_SECOND = 800  # of a default run on two cores without AVX512
+ACTION_NAMES = ("steering", "gas", "brake")
+
+
+def main() -> None:
+    base = load_group("base", BaseParams)
+    encoding = load_group("encoding", EncodingParams)
+    hide_gpu()
+    use_threads(load_group("compute", ComputeParams).threads)
+    make_deterministic(seed=0)
+    files = EpisodeFiles(DRIVEN)
+    controller = LinearController.load(f"{FIRST.models}/controller.h5")
+
+    def senses(round_: Round) -> Senses:
+        vae = VAE.load(f"{round_.models}/vae.h5")
+        files.require_image_shape(vae.image_shape)
+        memory = MDNRNN.load(f"{round_.models}/memory.h5")
+        return Senses(vae, memory, inputs=controller.inputs, batch_size=encoding.batch_size)
+
+    before, after = senses(FIRST), senses(AGAIN)
+    fitted, held_out = split_episodes(len(files.episodes), base.validation_share)
+    announce("carry_over", f"{files.rows} frames", seconds=files.rows / FRAMES_A_SECOND)
+    with Progress("carry_over", len(fitted), "episodes") as progress:
+
+        def counted(drives: Iterator[EpisodeData]) -> Iterator[EpisodeData]:
+            for drive in drives:
+                yield drive
+                progress.advance(1)
+
+        carried = carry_over(controller, before, after, counted(_drives(fitted)))
+    carried.save(CARRIED)
+    wanted = linear_outputs(controller, before, _drives(held_out))
+    agreement = {
+        name: r2_score(
+            wanted, linear_outputs(one, after, _drives(held_out)), multioutput="raw_values"
+        ).tolist()
+        for name, one in (("as_it_was", controller), ("carried_over", carried))
+    }
+    write_metrics(
+        "metrics/carry_over.json",
+        {
+            "held_out_r2": {
+                name: dict(zip(ACTION_NAMES, shares, strict=True))
+                for name, shares in agreement.items()
+            },
+        },
+    )
+
+
+def _drives(numbers: Sequence[int]) -> Iterator[EpisodeData]:
+    """The agent's episodes of these numbers."""
+    chosen = set(numbers)
+    return (drive for number, drive in enumerate(read_episodes(DRIVEN)) if number in chosen)
+
+
+if __name__ == "__main__":
+    run_stage("carry_over", main)

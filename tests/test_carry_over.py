@@ -1,0 +1,184 @@
+"""A controller is carried over to another V and M: it does there what it did before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from worldmodels.controller import LinearController, controller_shape
+from worldmodels.episode_play import Episode
+from worldmodels.episodes import EpisodeData, read_episodes
+from worldmodels.errors import WorldModelsError
+
+if TYPE_CHECKING:
+    from conftest import WriteEpisodes
+
+    from worldmodels.memory import MDNRNN
+    from worldmodels.vae import VAE
+
+INPUTS = ("z", "h")
+
+
+class Linear:
+    """Senses that know a drive's actions, times a matrix, and a one."""
+
+    inputs = INPUTS
+
+    def __init__(self, matrix: NDArray[np.float64]) -> None:
+        self._matrix = matrix
+        self.size = len(matrix) + 1
+
+    def known(self, drive: EpisodeData) -> NDArray[np.float64]:
+        seen = drive.actions.astype(np.float64) @ self._matrix
+        return np.concatenate([seen, np.ones((len(seen), 1))], axis=1)
+
+
+@pytest.fixture
+def drives(tmp_path: Path, write_episodes: WriteEpisodes) -> list[EpisodeData]:
+    write_episodes(tmp_path / "drives", [60, 50, 40])
+    return list(read_episodes(tmp_path / "drives"))
+
+
+def controller_of(inputs: int, *, latent: str = "mean") -> LinearController:
+    weights = np.random.default_rng(5).normal(size=(inputs + 1, 3)).astype(np.float32)
+    return LinearController(weights, INPUTS, latent)
+
+
+def test_what_is_said_in_other_numbers_is_understood_as_before(drives: list[EpisodeData]) -> None:
+    from worldmodels.carry_over import carry_over, linear_outputs
+
+    rng = np.random.default_rng(3)
+    before, after = Linear(rng.normal(size=(3, 3))), Linear(rng.normal(size=(3, 3)))
+    controller = controller_of(3, latent="sample")
+    carried = carry_over(controller, before, after, drives)
+    assert (carried.inputs, carried.latent) == (INPUTS, "sample")
+    assert carried.weights.dtype == np.float32
+    wanted = linear_outputs(controller, before, drives)
+    assert wanted.shape == (150, 3)
+    off = np.abs(linear_outputs(controller, after, drives) - wanted).mean()
+    assert np.abs(linear_outputs(carried, after, drives) - wanted).mean() < off / 20
+
+
+def test_with_the_same_senses_or_no_drives_nothing_changes(drives: list[EpisodeData]) -> None:
+    from worldmodels.carry_over import carry_over
+
+    one, other = Linear(np.eye(3)), Linear(2 * np.eye(3))
+    controller = controller_of(3)
+    assert carry_over(controller, one, one, drives).weights == pytest.approx(controller.weights)
+    assert np.array_equal(carry_over(controller, one, other, []).weights, controller.weights)
+
+
+def test_what_the_drives_leave_open_stays_as_it_was(drives: list[EpisodeData]) -> None:
+    """An input that is always zero: any weight would do."""
+    from worldmodels.carry_over import carry_over
+
+    before, after = Linear(np.diag([1.0, 1.0, 0.0])), Linear(np.diag([2.0, 2.0, 0.0]))
+    controller = controller_of(3)
+    carried = carry_over(controller, before, after, drives)
+    assert np.array_equal(carried.weights[2], controller.weights[2])
+    assert carried.weights[:2] == pytest.approx(controller.weights[:2] / 2, abs=0.05)
+
+
+@pytest.mark.parametrize("inputs", [("z",), INPUTS])
+def test_senses_know_what_the_agent_knew(
+    drives: list[EpisodeData], tiny_vae: VAE, tiny_memory: MDNRNN, inputs: tuple[str, ...]
+) -> None:
+    """The agent's actions, computed from what they say that it read at each step."""
+    from worldmodels.agent import AgentPolicy
+    from worldmodels.carry_over import Senses
+
+    frames = drives[0].frames
+    shape = controller_shape(inputs, latent_dim=4, hidden_units=8)
+    weights = np.random.default_rng(5).normal(size=shape)
+    weights[-1] = [0.0, 0.0, 0.5]  # where tanh is steep, and the brake on
+    policy = AgentPolicy(tiny_vae, tiny_memory, inputs=inputs, latent="mean", batch_size=1)
+    policy.set_candidates(weights.reshape(1, -1))
+    policy.begin(0, Episode(track_seed=0))
+    actions = np.concatenate([policy.act(frame[None]) for frame in frames])
+    driven = EpisodeData(**{**vars(drives[0]), "actions": actions})
+    known = Senses(tiny_vae, tiny_memory, inputs=inputs, batch_size=7).known(driven)
+    steering, gas, brake = np.tanh(known @ weights).T
+    expected = np.stack([steering, (gas + 1) / 2, np.clip(brake, 0, 1)], axis=1)
+    assert actions == pytest.approx(expected, abs=1e-5)
+    assert actions.std(axis=0).min() > 1e-3
+
+
+def test_what_does_not_belong_together_is_refused(
+    drives: list[EpisodeData], tiny_vae: VAE, tiny_memory: MDNRNN
+) -> None:
+    from worldmodels.carry_over import Senses, carry_over
+    from worldmodels.memory import MDNRNN
+
+    other = MDNRNN(5, 8, 2, rng=np.random.default_rng(2))
+    with pytest.raises(WorldModelsError, match=r"^memory: expected latents of 4 numbers.* for 5;"):
+        Senses(tiny_vae, other, inputs=INPUTS, batch_size=7)
+    senses = Senses(tiny_vae, tiny_memory, inputs=INPUTS, batch_size=7)
+    with pytest.raises(WorldModelsError, match=r"^controller: expected 13 rows .* got 12 for"):
+        carry_over(controller_of(11), senses, senses, drives)
+    z_alone = Senses(tiny_vae, tiny_memory, inputs=("z",), batch_size=7)
+    with pytest.raises(WorldModelsError, match=r"^controller: expected 5 rows .* got 13"):
+        carry_over(controller_of(12), senses, z_alone, drives)
+
+
+PARAMS_YAML = """\
+base: {seed: 0, validation_share: 0.25}
+compute: {threads: 1}
+encoding: {batch_size: 16}
+"""
+
+
+def test_the_stage_fits_some_drives_and_measures_on_the_others(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write_episodes: WriteEpisodes,
+    tiny_vae: VAE,
+    tiny_memory: MDNRNN,
+) -> None:
+    from stages import carry_over as stage
+    from worldmodels.carry_over import Senses, carry_over, linear_outputs
+    from worldmodels.memory import MDNRNN
+    from worldmodels.vae import VAE
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("hide_gpu", "use_threads", "make_deterministic"):
+        monkeypatch.setattr(stage, name, lambda *_, **__: None)  # too late in this process
+    Path("params.yaml").write_text(PARAMS_YAML)
+    write_episodes("data/agent_episodes", [200, 180, 200, 190])
+    first = controller_of(12)
+    rng = np.random.default_rng(4)
+    for models in ("models/first", "models"):
+        tiny_vae.save(f"{models}/vae.h5")
+        tiny_memory.save(f"{models}/memory.h5")
+        for weight in [*tiny_vae.weights, *tiny_memory.weights]:
+            weight.assign(weight + rng.normal(size=weight.shape, scale=0.02))
+    first.save("models/first/controller.h5")
+    stage.main()
+
+    before, after = (
+        Senses(
+            VAE.load(f"{models}/vae.h5"),
+            MDNRNN.load(f"{models}/memory.h5"),
+            inputs=INPUTS,
+            batch_size=16,
+        )
+        for models in ("models/first", "models")
+    )
+    *fitted, last = read_episodes("data/agent_episodes")
+    held_out = [fitted.pop(2)]
+    expected = carry_over(first, before, after, [*fitted, last])
+    carried = LinearController.load("models/carried_controller.h5")
+    assert np.array_equal(carried.weights, expected.weights)
+    assert (carried.inputs, carried.latent) == (first.inputs, first.latent)
+    wanted = linear_outputs(first, before, held_out)
+    metrics = json.loads(Path("metrics/carry_over.json").read_text())
+    assert list(metrics["held_out_r2"]) == ["as_it_was", "carried_over"]
+    for name, controller in (("as_it_was", first), ("carried_over", carried)):
+        off = np.square(linear_outputs(controller, after, held_out) - wanted).mean(axis=0)
+        shares = metrics["held_out_r2"][name]
+        assert list(shares) == ["steering", "gas", "brake"]
+        assert list(shares.values()) == pytest.approx(1 - off / wanted.var(axis=0), abs=1e-4)
