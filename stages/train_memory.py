@@ -13,7 +13,7 @@ from worldmodels.determinism import ComputeParams, make_deterministic, use_threa
 from worldmodels.episodes import split_episodes
 from worldmodels.latents import LatentSequences
 from worldmodels.memory import MDNRNN, MemoryParams
-from worldmodels.memory_training import fit_memory
+from worldmodels.memory_training import fit_memory, measure_centre
 from worldmodels.metrics import write_curve, write_metrics
 from worldmodels.params import BaseParams, load_group
 from worldmodels.progress import announce
@@ -57,6 +57,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
         checkpoint=checkpoint,
     )
     curve = [asdict(row) for row in rows]
+    memory.centre = measure_centre(memory, params, sequences, training)
     memory.save(f"{round_.models}/memory.h5")
     write_curve(f"metrics/{round_.named('memory_curve')}.csv", curve)
     write_metrics(

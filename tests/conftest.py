@@ -144,10 +144,12 @@ def tiny_vae() -> VAE:
 
 @pytest.fixture
 def tiny_memory() -> MDNRNN:
-    """A memory of 4 latents, 8 hidden units and 2 mixtures, untrained."""
+    """A memory of 4 latents, 8 hidden units and 2 mixtures, untrained, with a centre."""
     from worldmodels.memory import MDNRNN
 
-    return MDNRNN(4, 8, 2, rng=np.random.default_rng(2))
+    memory = MDNRNN(4, 8, 2, rng=np.random.default_rng(2))
+    memory.centre = np.random.default_rng(3).normal(size=12, scale=0.1).astype(np.float32)
+    return memory
 
 
 class PluggedOut(Checkpoint):

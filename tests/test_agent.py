@@ -52,7 +52,9 @@ def lively_vae() -> VAE:
 
 @pytest.fixture(scope="module")
 def memory() -> MDNRNN:
-    return MDNRNN(4, 8, 2, rng=np.random.default_rng(2))
+    made = MDNRNN(4, 8, 2, rng=np.random.default_rng(2))
+    made.centre = np.random.default_rng(3).normal(size=12, scale=0.1).astype(np.float32)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,8 @@ def expected_actions(
     inputs: tuple[str, ...],
     latent: str,
 ) -> NDArray[np.float64]:
-    """The loop of Ha & Schmidhuber 2018, section 2.4, one slot and one step at a time."""
+    """The loop of Ha & Schmidhuber 2018, section 2.4, one slot and one step at a time, around M's
+    centre."""
     actions = np.zeros((STEPS, SLOTS, 3))
     for slot in range(SLOTS):
         noise = np.random.default_rng(slot).standard_normal((STEPS, 4), dtype=np.float32)
@@ -91,7 +94,8 @@ def expected_actions(
         for step in range(STEPS):
             mean, log_var = vae.encode(frames[step, slot][None])
             z = mean + np.exp(log_var / 2) * noise[step] if latent == "sample" else mean
-            known = np.concatenate([{"z": z, "h": hidden.numpy()}[name][0] for name in inputs])
+            parts = {"z": z[0] - memory.centre[:4], "h": hidden.numpy()[0] - memory.centre[4:]}
+            known = np.concatenate([parts[name] for name in inputs])
             weights = candidates[slot].reshape(-1, 3)
             steering, gas, brake = np.tanh(known @ weights[:-1] + weights[-1])
             actions[step, slot] = steering, (gas + 1) / 2, np.clip(brake, 0, 1)
@@ -124,12 +128,12 @@ def test_actions_are_those_of_the_loop_written_out(
 
 
 def test_the_controller_s_h_is_what_the_last_step_left(
-    make_policy: Callable[..., AgentPolicy], frames: NDArray[np.uint8]
+    make_policy: Callable[..., AgentPolicy], memory: MDNRNN, frames: NDArray[np.uint8]
 ) -> None:
     """With weights on h alone an action shows every frame but its own."""
     weights = np.zeros((SLOTS, *SHAPE))
     weights[:, 4:-1] = np.random.default_rng(5).normal(size=(SLOTS, 8, 3))
-    weights[:, -1] = 0.1
+    weights[:, -1] = 0.1 + memory.centre[4:] @ weights[:, 4:-1]  # 0.1 where h is zero
     policy = make_policy()
 
     def drive(seen: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,9 @@ from worldmodels.determinism import make_deterministic
 from worldmodels.errors import WorldModelsError
 from worldmodels.latents import LatentSequences, LatentWriter
 from worldmodels.memory import MDNRNN, MemoryParams, mixture_log_likelihood
-from worldmodels.memory_training import MemoryEpoch, fit_memory
+from worldmodels.memory_training import MemoryEpoch, fit_memory, measure_centre
 from worldmodels.model_files import file_digest
-from worldmodels.params import ParameterError
+from worldmodels.params import ParameterError, load_group
 from worldmodels.rounds import AGAIN
 from worldmodels.vae import VAE
 
@@ -348,6 +349,28 @@ memory_again: {epochs: 1, learning_rate: %s}
 """
 
 
+def test_the_centre_is_the_mean_of_z_and_h_over_the_windows_of_these_episodes(
+    tmp_path: Path, tiny_memory: MDNRNN
+) -> None:
+    small = replace(params(epochs=1), sequence_length=4, batch_size=3)
+    rng = np.random.default_rng(0)
+    drives = [(rng.normal(size=(steps, 4)), rng.normal(size=(steps, 3))) for steps in (10, 3, 7)]
+    with LatentWriter(tmp_path / "latents.h5", 20, 4, vae_digest="") as writer:
+        for z, action in drives:
+            writer.write(z, np.zeros_like(z), action)
+    sequences = LatentSequences(tmp_path / "latents.h5", length=4)
+    known = []
+    for z, action in (drives[0], drives[2]):
+        for start in range(0, len(z) - 1, 4):
+            rows = slice(start, min(start + 4, len(z) - 1))  # the last row is only a target
+            both = np.concatenate([z[rows], action[rows]], axis=1).astype(np.float32)
+            hidden = tiny_memory.lstm(both[None])[0].numpy()
+            known.append(np.concatenate([z[rows], hidden], axis=1))
+    centre = measure_centre(tiny_memory, small, sequences, [0, 2])
+    assert centre.dtype == np.float32
+    assert centre == pytest.approx(np.concatenate(known).mean(axis=0), abs=1e-6)
+
+
 @pytest.mark.parametrize(("learning_rate", "stays"), [(1e-9, True), (0.01, False)])
 def test_the_second_round_s_stage_goes_on_with_the_first_s_weights_on_the_second_s_latents(
     learning_rate: float,
@@ -384,6 +407,9 @@ def test_the_second_round_s_stage_goes_on_with_the_first_s_weights_on_the_second
     ):
         with pytest.raises(WorldModelsError, match=r"memory.h5: expected .* another VAE's; run"):
             AgentPolicy(vae, memory, **loads)
+    sequences = LatentSequences(AGAIN.latents, length=8)
+    group = load_group("memory_again", MemoryParams)
+    assert np.array_equal(again.centre, measure_centre(again, group, sequences, [0, 2]))
     assert len(Path("metrics/memory_curve_again.csv").read_text().splitlines()) == 1 + 1
     assert set(json.loads(Path("metrics/memory_again.json").read_text())) == {"loss", "val_loss"}
 

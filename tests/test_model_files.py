@@ -34,7 +34,9 @@ def make_vae() -> VAE:
 
 
 def make_memory() -> MDNRNN:
-    return MDNRNN(3, 5, 2, rng=np.random.default_rng(1))
+    memory = MDNRNN(3, 5, 2, rng=np.random.default_rng(1))
+    memory.centre = np.random.default_rng(1).normal(size=8).astype(np.float32)
+    return memory
 
 
 def make_controller() -> LinearController:
@@ -50,6 +52,8 @@ MAKERS = pytest.mark.parametrize(
 def weights_of(model: Model) -> list[bytes]:
     if isinstance(model, LinearController):
         return [model.weights.tobytes()]
+    if isinstance(model, MDNRNN):
+        return [model.centre.tobytes(), *(weight.numpy().tobytes() for weight in model.weights)]
     return [weight.numpy().tobytes() for weight in model.weights]
 
 
@@ -212,6 +216,19 @@ def test_weights_of_another_architecture_are_refused(
         ModelFileError, match=rf"{path}: weights of another architecture: expected .*got"
     ):
         VAE.load(path)
+
+
+def test_a_memory_of_an_early_version_has_its_centre_at_zero(tmp_path: Path) -> None:
+    path, memory = tmp_path / "memory.h5", make_memory()
+    settings: dict[str, Setting] = {"latent_dim": 3, "hidden_units": 5, "mixtures": 2}
+    weights = [weight.numpy() for weight in memory.weights]
+    save_model(path, "memory", {**settings, "vae_digest": ""}, weights)
+    early = MDNRNN.load(path)
+    assert not early.centre.any()
+    assert weights_of(early)[1:] == weights_of(memory)[1:]
+    save_model(path, "memory", {**settings, "vae_digest": ""}, [*weights, np.zeros(7)])
+    with pytest.raises(ModelFileError, match=r"expected shapes .*\(8,\)\], got"):
+        MDNRNN.load(path)
 
 
 def test_settings_that_make_no_sense_are_refused(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 """The agent: vision, memory and controller acting together.
 
-At every step V turns the frame into z, C turns [z, h] into an action, and M turns (z, action) and
-its state into the next h: C sees what M made of everything up to the last step. `AgentPolicy` does
-this for many episodes and many controllers at once in one compiled graph, of the smallest of a few
-fixed shapes that holds them; `Agent` is the same for people: gym frames in, gym actions out. Read
-`AgentPolicy.act` first.
+At every step V turns the frame into z, C turns [z, h], less M's centre, into an action, and M turns
+(z, action) and its state into the next h: C sees what M made of everything up to the last step.
+`AgentPolicy` does this for many episodes and many controllers at once in one compiled graph, of the
+smallest of a few fixed shapes that holds them; `Agent` is the same for people: gym frames in, gym
+actions out. Read `AgentPolicy.act` first.
 """
 
 from __future__ import annotations
@@ -126,6 +126,7 @@ class AgentPolicy:
         if self._samples:
             z += tf.exp(0.5 * log_var) * noise
         known = tf.concat([{"z": z, "h": hidden}[name] for name in self._inputs], axis=1)
+        known -= self._memory.centre_of(self._inputs)
         linear = tf.linalg.matvec(weights[:, :-1], known, transpose_a=True) + weights[:, -1]
         steering, gas, brake, _ = tf.unstack(tf.tanh(linear), axis=1)
         action = tf.stack(

@@ -3,7 +3,8 @@
 V and M that were fitted further say the same in other numbers, and a controller that was evolved
 with them as they were reads those wrongly. C is linear, so it takes least squares: the new weights
 W' for which W' known' comes nearest to W known over all steps of some drives, where known is what
-the old V and M make of a step, [z, h, 1], and known' what the new ones do. Read `carry_over`.
+the old V and M make of a step, [z, h] less M's centre and a 1, and known' what the new ones do.
+Read `carry_over`.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Senses:
             inputs, latent_dim=memory.latent_dim, hidden_units=memory.hidden_units
         )
         self._encoder = Encoder(vae, batch_size=batch_size)
+        self._centre = memory.centre_of(inputs)
         one_drive = tf.TensorSpec((1, None, memory.latent_dim + ACTIONS), tf.float32)
         self._hidden = tf.function(memory.lstm, input_signature=[one_drive], autograph=False)
 
@@ -60,8 +62,8 @@ class Senses:
         z, _ = self._encoder.encode(drive.frames)
         hidden = self._hidden(np.concatenate([z, drive.actions], axis=1)[None]).numpy()[0]
         parts = {"z": z, "h": np.concatenate([np.zeros_like(hidden[:1]), hidden[:-1]])}
-        read = [parts[name] for name in self.inputs]
-        return np.concatenate([*read, np.ones((len(z), 1))], axis=1, dtype=np.float64)
+        read = np.concatenate([parts[name] for name in self.inputs], axis=1) - self._centre
+        return np.concatenate([read, np.ones((len(z), 1))], axis=1, dtype=np.float64)
 
 
 def carry_over(

@@ -1,7 +1,10 @@
 """The controller, C: one linear layer from what the agent knows to what it does.
 
-[z, h] (or z alone) times a matrix, plus a bias, through tanh; steering is taken as it comes, gas is
-moved from [-1, 1] to [0, 1], brake is clipped to it, as in Ha & Schmidhuber's code. Read
+[z, h] (or z alone) less M's centre, times a matrix, plus a bias, through tanh; steering is taken as
+it comes, gas is moved from [-1, 1] to [0, 1], brake is clipped to it, as in Ha & Schmidhuber's
+code. There C reads [z, h] as it is, which comes to the same with another bias. But h is far from
+zero all the time, and a search that varies the matrix varies above all where the car steers
+whatever it sees; around the centre it varies how the car answers to what it sees. Read
 `LinearController` first.
 """
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from worldmodels.errors import WorldModelsError
 from worldmodels.model_files import LATENT_DIM_AT_MOST, load_model, save_model
@@ -86,6 +87,10 @@ class MDNRNN:
         rng: where the first weights come from.
         vae_digest: which VAE's latents it is fitted to, `model_files.file_digest` of its file;
             empty if that is not known, as in a memory that nobody trained.
+
+    Attributes:
+        centre: mean of [z, h] over the drives that it was fitted to, (latent_dim + hidden_units,);
+            zeros in a memory that nobody trained. A controller reads how far a step is from it.
     """
 
     KIND = "memory"
@@ -101,6 +106,7 @@ class MDNRNN:
     ) -> None:
         self.vae_digest = vae_digest
         self.latent_dim, self.hidden_units, self.mixtures = latent_dim, hidden_units, mixtures
+        self.centre = np.zeros(latent_dim + hidden_units, np.float32)
 
         def seed() -> int:
             return int(rng.integers(2**31))
@@ -122,6 +128,11 @@ class MDNRNN:
     def weights(self) -> list[tf.Variable]:
         """All weights, the LSTM's first."""
         return self.lstm.trainable_variables + self.head.trainable_variables
+
+    def centre_of(self, inputs: tuple[str, ...]) -> NDArray[np.float32]:
+        """The part of `centre` that a controller with these inputs, z or h or both, reads."""
+        z, h = np.split(self.centre, [self.latent_dim])
+        return np.concatenate([{"z": z, "h": h}[name] for name in inputs])
 
     def require_vae(self, vae: VAE) -> None:
         """Raises WorldModelsError if V makes latents of another size, or is known to be another
@@ -199,7 +210,7 @@ class MDNRNN:
                 "mixtures": self.mixtures,
                 "vae_digest": self.vae_digest,
             },
-            [weight.numpy() for weight in self.weights],
+            [*(weight.numpy() for weight in self.weights), self.centre],
         )
 
     @classmethod
@@ -215,9 +226,13 @@ class MDNRNN:
         mixtures = stored.whole_number("mixtures", 1, MIXTURES_AT_MOST)
         vae_digest = stored.text("vae_digest")
         # Before the model is built: the settings may be those of one that fills the memory.
-        stored.require_shapes(_weight_shapes(latent_dim, hidden_units, mixtures))
+        shapes = _weight_shapes(latent_dim, hidden_units, mixtures)
+        centred = len(stored.weights) != len(shapes)  # files of early versions have no centre
+        stored.require_shapes([*shapes, (latent_dim + hidden_units,)] if centred else shapes)
         rng = np.random.default_rng(0)
         model = cls(latent_dim, hidden_units, mixtures, rng=rng, vae_digest=vae_digest)
+        if centred:
+            model.centre = stored.weights.pop()
         stored.assign_to(model.weights)
         return model
 

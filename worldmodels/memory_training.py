@@ -112,6 +112,26 @@ def fit_memory(
             yield row
 
 
+def measure_centre(
+    memory: MDNRNN, params: MemoryParams, sequences: LatentSequences, episodes: Sequence[int]
+) -> NDArray[np.float32]:
+    """What `MDNRNN.centre` is after training: the mean of [z, h] over all windows of these
+    episodes, z the posterior's mean, h from zeros at the start of each window."""
+    windows = sequences.windows(episodes, rng=None)
+    hidden_of = tf.function(memory.lstm, autograph=False)
+    known, steps = np.zeros(memory.latent_dim + memory.hidden_units), 0.0
+    for start in range(0, len(windows), params.batch_size):
+        batch = windows[start : start + params.batch_size]
+        padding = np.zeros((params.batch_size - len(batch), 2), np.int64)
+        read = sequences.read(np.concatenate([batch, padding]))
+        z = read.mean[:, :-1]
+        hidden = hidden_of(np.concatenate([z, read.action], axis=-1)).numpy()
+        both = np.concatenate([z, hidden], axis=-1, dtype=np.float64)
+        known += np.einsum("bsk,bs->k", both, read.mask)
+        steps += float(read.mask.sum())
+    return (known / steps).astype(np.float32)
+
+
 def training_step(
     memory: MDNRNN, optimizer: keras.optimizers.Optimizer
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
