@@ -3,8 +3,8 @@
 [z, h] (or z alone) less M's centre, times a matrix, plus a bias, through tanh; steering is taken as
 it comes, gas is moved from [-1, 1] to [0, 1], brake is clipped to it, as in Ha & Schmidhuber's
 code. There C reads [z, h] as it is, which comes to the same with another bias. But h is far from
-zero all the time, and a search that varies the matrix varies above all where the car steers
-whatever it sees; around the centre it varies how the car answers to what it sees. Read
+zero all the time, and half of what a random change of the matrix does is to lean to one side
+whatever is seen; around the centre it changes how the car answers to what it sees. Read
 `LinearController` first.
 """
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from worldmodels.checkpoints import Checkpoint
 from worldmodels.errors import WorldModelsError
-from worldmodels.latents import LatentSequences
+from worldmodels.latents import LatentSequences, Sequences
 from worldmodels.memory import ACTIONS, MDNRNN, MemoryParams
 from worldmodels.progress import Progress
 from worldmodels.training_checkpoint import Means, Position, TrainingCheckpoint
@@ -120,10 +120,7 @@ def measure_centre(
     windows = sequences.windows(episodes, rng=None)
     hidden_of = tf.function(memory.lstm, autograph=False)
     known, steps = np.zeros(memory.latent_dim + memory.hidden_units), 0.0
-    for start in range(0, len(windows), params.batch_size):
-        batch = windows[start : start + params.batch_size]
-        padding = np.zeros((params.batch_size - len(batch), 2), np.int64)
-        read = sequences.read(np.concatenate([batch, padding]))
+    for _, read in _read(sequences, windows, params.batch_size):
         z = read.mean[:, :-1]
         hidden = hidden_of(np.concatenate([z, read.action], axis=-1)).numpy()
         both = np.concatenate([z, hidden], axis=-1, dtype=np.float64)
@@ -171,12 +168,23 @@ def _batches(
     seed: Sequence[int],
     first_step: int = 0,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
-    """z drawn for each window, its actions, its mask; empty windows fill the last batch."""
+    """z drawn for each window, its actions, its mask."""
+    for step, read in _read(sequences, windows, batch_size, first_step=first_step):
+        rng = np.random.default_rng([*seed, step])
+        noise = rng.standard_normal(read.mean.shape, dtype=np.float32)
+        yield read.mean + np.exp(0.5 * read.log_var) * noise, read.action, read.mask
+
+
+def _read(
+    sequences: LatentSequences,
+    windows: NDArray[np.int64],
+    batch_size: int,
+    *,
+    first_step: int = 0,
+) -> Iterator[tuple[int, Sequences]]:
+    """Batches of windows from `first_step` on, numbered; empty windows fill the last one."""
     for step in range(first_step, -(-len(windows) // batch_size)):
         start = step * batch_size
         batch = windows[start : start + batch_size]
         padding = np.zeros((batch_size - len(batch), 2), np.int64)
-        read = sequences.read(np.concatenate([batch, padding]))
-        rng = np.random.default_rng([*seed, step])
-        noise = rng.standard_normal(read.mean.shape, dtype=np.float32)
-        yield read.mean + np.exp(0.5 * read.log_var) * noise, read.action, read.mask
+        yield step, sequences.read(np.concatenate([batch, padding]))
