@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile --generate-hashes --no-emit-index-url --python-
     --custom-compile-command "make lock" --quiet
 PRESET :=
 # Stages whose models `dvc push` puts into trained/: all but `push: false` in dvc.yaml.
-MODELS := train_vae train_memory evolve train_vae_again train_memory_again evolve_again
+MODELS := train_vae train_memory evolve train_vae_again train_memory_again carry_over evolve_again
 
 .PHONY: setup repro models test test-full bench check-lock lint lock clean
 
