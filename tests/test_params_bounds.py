@@ -282,6 +282,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "controller_again.generations": (1, 100_000),
     "controller_again.sigma": (1e-6, 1000.0),
     "controller_again.max_sigma": (0.08, 1000.0),  # from sigma on
+    "controller_again.validation_episodes": (1, 100_000),
     "controller_again.scouting": (1, 1000),
     "controller_again.first_seed": (0, ENDLESS - 3),  # of two generations that scout two
     "evaluation.episodes": (1, 100_000),
