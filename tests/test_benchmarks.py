@@ -94,7 +94,3 @@ def test_a_learning_curve_counts_what_was_driven_and_spent_until_each_validation
     assert [point.frames for point in points] == frames
     assert [(point.score, point.std) for point in points] == scores
     assert final == Point(13500, pytest.approx(2.0), 880.0, 30.0)
-    before = STAGES_CSV.replace("carry_over,then,10,1,1,2\n", "")  # a run of an earlier version
-    (tmp_path / "logs" / "stages.csv").write_text(before)
-    _, final = learning_curve(tmp_path)
-    assert final.core_hours == pytest.approx(2.0 - 20 / 3600)
