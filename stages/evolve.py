@@ -22,7 +22,7 @@ from worldmodels.evolution import (
     validated,
     validation_curve,
 )
-from worldmodels.evolution_log import CURRENT
+from worldmodels.evolution_log import CURRENT, EvolutionLog
 from worldmodels.frames import EnvParams
 from worldmodels.memory import MDNRNN
 from worldmodels.metrics import write_curve, write_metrics
@@ -67,6 +67,8 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
         weights = generation.mean_vector.reshape(shape).astype(np.float32)
         return LinearController(weights, params.inputs, params.latent)
 
+    log = EvolutionLog(checkpoint)
+    driven = len(log.told)  # generations, by an earlier run
     generations: list[Generation] = []
     engine = RolloutEngine(
         FastCarRacing,
@@ -74,18 +76,13 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
         image_shape=env.image_shape,
         batch_size=params.batch_size,
     )
-    with engine, Progress(checkpoint.stage, params.generations, "generations") as progress:
-        run = evolve(
-            params,
-            engine,
-            starts=list(starts.values()),
-            seed=base.seed,
-            checkpoint=checkpoint,
-        )
+    progress = Progress(checkpoint.stage, params.generations, "generations", done=driven)
+    with engine, progress:
+        run = evolve(params, engine, starts=list(starts.values()), seed=base.seed, log=log)
         for generation in run:
             generations.append(generation)
             controller(generation).save(checkpoint.folder / CURRENT)
-            if generation.generation == 0:
+            if generation.generation <= driven:  # or 0, a start
                 continue
             figures = {"population": generation.return_mean, "sigma": generation.sigma}
             if params.scouting > 1:

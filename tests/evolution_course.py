@@ -15,6 +15,7 @@ from worldmodels.checkpoints import Checkpoint
 from worldmodels.controller_params import ControllerParams
 from worldmodels.episode_play import Episode, Outcome
 from worldmodels.evolution import Generation, evolve
+from worldmodels.evolution_log import EvolutionLog
 
 DIMENSIONS = 5
 
@@ -75,7 +76,7 @@ def run_from(
 ) -> list[Generation]:
     """All generations, the starts as the first."""
     engine: Any = course or Course()
-    return list(evolve(params, engine, starts=starts, seed=seed, checkpoint=checkpoint))
+    return list(evolve(params, engine, starts=starts, seed=seed, log=EvolutionLog(checkpoint)))
 
 
 def run(**how: Any) -> list[Generation]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -164,3 +165,18 @@ def test_where_nothing_does_better_the_start_is_saved(
     assert np.array_equal(saved.weights, controllers["as_it_was"].weights)
     metrics = json.loads(Path("metrics/controller_again.json").read_text())
     assert (metrics["best_generation"], metrics["validation_return_mean"]) == (0, 20.0)
+
+
+def test_going_on_the_time_left_is_judged_by_what_it_drives_itself(
+    run_stage: RunStage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = SimpleNamespace(monotonic=lambda: 20.0 * len(ScriptedCourse.latest.plays))
+    monkeypatch.setattr("worldmodels.progress.time", clock)
+    with pytest.raises(IndexError):  # it is told of no validation after generation 1's
+        run_stage(FIRST, 0.0, 10.0)
+    assert "evolve: 1 of 3 generations, " in capsys.readouterr().out
+    run_stage(FIRST, 50.0, 20.0)
+    *_, second, third = capsys.readouterr().out.splitlines()
+    # The second had driven before it was stopped, and is validated now; the third takes two plays.
+    assert second.startswith("evolve: going on after generation 2")
+    assert third.startswith("evolve: 3 of 3 generations, 0.0167 a second, 0 s left")

@@ -30,6 +30,7 @@ from worldmodels.agent import policy_maker
 from worldmodels.car_racing import FastCarRacing
 from worldmodels.controller_params import ControllerParams
 from worldmodels.evolution import evolve
+from worldmodels.evolution_log import EvolutionLog
 from worldmodels.memory import MDNRNN
 from worldmodels.rollout import RolloutEngine
 from worldmodels.vae import VAE
@@ -52,7 +53,7 @@ def main():
     policy = policy_maker("models", inputs=("z", "h"), latent="mean")
     sizes = (FastCarRacing, policy)
     with RolloutEngine(*sizes, image_shape=(32, 32), batch_size=4, workers=2) as engine:
-        for _ in evolve(params, engine, starts=[np.zeros(39)], seed=0):
+        for _ in evolve(params, engine, starts=[np.zeros(39)], seed=0, log=EvolutionLog(None)):
             pids = [os.getpid(), *(handle.process.pid for handle in engine._handles)]
             print(max(resident(pid) for pid in pids), flush=True)
 

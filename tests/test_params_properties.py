@@ -29,6 +29,7 @@ from worldmodels.episode_play import Episode, Outcome, noise_seed
 from worldmodels.errors import WorldModelsError
 from worldmodels.evaluation import evaluation_episodes
 from worldmodels.evolution import evolve
+from worldmodels.evolution_log import EvolutionLog
 from worldmodels.params import AGAIN_SUFFIX, ParameterError
 from worldmodels.presets import preset_names
 from worldmodels.sampling import sampling_episodes
@@ -227,7 +228,8 @@ def works(params: AllParams) -> None:
         if rows * columns < 300 and driven < 300:
             hill: Any = Hill()
             two = dataclasses.replace(controller, generations=min(controller.generations, 2))
-            generations = list(evolve(two, hill, starts=[start], seed=params.base.seed))
+            log = EvolutionLog(None)
+            generations = list(evolve(two, hill, starts=[start], seed=params.base.seed, log=log))
             assert generations[-1].validation is not None
             for generation in generations:
                 assert np.isfinite(generation.mean_vector).all()

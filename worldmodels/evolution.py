@@ -17,7 +17,6 @@ import cma
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.checkpoints import Checkpoint
 from worldmodels.controller_params import ControllerParams
 from worldmodels.episode_play import Episode, noise_seed
 from worldmodels.errors import WorldModelsError
@@ -93,7 +92,7 @@ def evolve(
     *,
     starts: Sequence[NDArray[np.float64]],
     seed: int,
-    checkpoint: Checkpoint | None = None,
+    log: EvolutionLog,
 ) -> Iterator[Generation]:
     """Evolve a controller; yield each start, then after every generation.
 
@@ -103,13 +102,12 @@ def evolve(
         starts: mean vectors, (parameters,) each; the search begins with the one that drives the
             validation tracks best, the first of equals.
         seed: `base.seed`.
-        checkpoint: where to save, and to go on from. Generations that were driven before are
-            yielded again.
+        log: where to save, and to go on from. Generations that were driven before are yielded
+            again.
 
     Raises:
         WorldModelsError: a return is not a number.
     """
-    log = EvolutionLog(checkpoint)
     for start in starts[len(log.starts) :]:
         log.add_start(_validate(start, params, engine, seed=seed))
     tried = [
