@@ -176,7 +176,7 @@ def test_going_on_the_time_left_is_judged_by_what_it_drives_itself(
         run_stage(FIRST, 0.0, 10.0)
     assert "evolve: 1 of 3 generations, " in capsys.readouterr().out
     run_stage(FIRST, 50.0, 20.0)
-    *_, second, third = capsys.readouterr().out.splitlines()
-    # The second had driven before it was stopped, and is validated now; the third takes two plays.
-    assert second.startswith("evolve: going on after generation 2")
-    assert third.startswith("evolve: 3 of 3 generations, 0.0167 a second, 0 s left")
+    *_, going_on, last = capsys.readouterr().out.splitlines()
+    # Generation 2 had driven before the stop, and is validated now; 3 takes two plays.
+    assert going_on.startswith("evolve: going on after generation 2")
+    assert last.startswith("evolve: 3 of 3 generations, 0.0167 a second, 0 s left")
