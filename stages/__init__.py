@@ -2,6 +2,13 @@
 
 import os
 import sys
+from importlib.util import find_spec
+
+if missing := [name for name in ("numpy", "gym", "h5py", "keras") if find_spec(name) is None]:
+    sys.exit(
+        f"{sys.orig_argv[-1]}: expected a Python with the packages of requirements.lock, got "
+        f"{sys.executable} without {missing[0]}; `.venv/bin/dvc repro` runs stages by its own"
+    )
 
 # No result may depend on how many cores there are: set before NumPy loads its BLAS.
 os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})

@@ -46,8 +46,8 @@ def _imports(tree: ast.AST) -> list[str]:
 
 
 def script_of(cmd: str) -> str:
-    """The script, relative to the root, of a stage's command, `python -m stages.name ...`."""
-    return cmd.split()[2].replace(".", "/") + ".py"
+    """The script, relative to the root, of a stage's command, `sh stages/run name ...`."""
+    return f"stages/{cmd.split()[2]}.py"
 
 
 def with_modules(dvc_yaml: str, root: Path) -> str:

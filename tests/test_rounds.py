@@ -63,7 +63,7 @@ def test_dvc_yaml_says_of_each_stage_what_its_round_reads_and_writes(round_: Rou
     for name, (reads, writes) in expected.items():
         stage = stages[round_.named(name)]
         assert stage["cmd"].split()[2:] == [
-            f"stages.{name}",
+            name,
             *(["again"] if round_ is AGAIN else []),
         ]
         assert listed(stage, "deps") == {checked, *reads}
