@@ -9,21 +9,34 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONHASHSEED=0
 COMPILE := $(BIN)/uv pip compile --generate-hashes --no-emit-index-url --python-version 3.11 \
     --custom-compile-command "make lock" --quiet
 PRESET :=
+# DVC takes a folder without git for a mistake, unless it is told; `dvc exp` does need one.
+define DVC_WITHOUT_GIT
+if git rev-parse --git-dir >/dev/null 2>&1; then \
+    ! grep -qs no_scm .dvc/config.local || $(BIN)/dvc config --local --unset core.no_scm; \
+elif ! grep -qs no_scm .dvc/config.local; then \
+    $(BIN)/dvc config --local core.no_scm true && \
+    echo "setup: no git repository here: \`dvc repro\` works, experiments (\`dvc exp\`) and \`git diff\` do not; for them: git init && git add -A && git commit -m 'World Models' && make setup"; \
+fi
+endef
 # Stages whose models `dvc push` puts into trained/: all but `push: false` in dvc.yaml.
 MODELS := train_vae train_memory evolve train_vae_again train_memory_again carry_over evolve_again
 
 .PHONY: setup repro models test test-full bench check-lock lint lock clean
 
 setup: $(READY)  ## make .venv from requirements.lock
+	@$(DVC_WITHOUT_GIT)
 
 # uv builds box2d-py from its source with swig (see pyproject.toml); compiler and headers are the machine's.
+# The project itself is installed last, since `sync` removes what the lock file does not name.
 $(READY): requirements.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "setup: Python 3.11 is missing: expected $(PYTHON) on the PATH; install it, or name yours: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { echo "setup: Python 3.11 is missing: expected $(PYTHON) on the PATH to be one, got $$($(PYTHON) --version 2>&1 | head -n 1); install it, or name yours: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@command -v c++ >/dev/null || { echo "setup: a C++ compiler is missing: expected c++ on the PATH, box2d-py is built with it; on Debian or Ubuntu: apt install g++, on macOS: xcode-select --install" >&2; exit 1; }
 	@test -f "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" || { echo "setup: Python's headers are missing: expected Python.h where $(PYTHON) looks for it, box2d-py is built with it; on Debian or Ubuntu: apt install python3.11-dev python3.11-venv" >&2; exit 1; }
+	@echo "setup: $$(grep -c '^[a-z].*==' requirements.lock) packages into $(VENV), 3 GB: about two minutes, and as long as their download takes"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv pip sync --python $(BIN)/python --quiet --require-hashes --compile-bytecode requirements.lock
+	$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 # Environments of their own: .venv-gymnasium for a test, .venv-envpool for `make bench`.

@@ -187,7 +187,7 @@ def test_an_interrupted_writer_leaves_whole_shards_only(
 
 def test_episodes_of_two_runs_are_not_mixed(tmp_path: Path, write_episodes: WriteEpisodes) -> None:
     write_episodes(tmp_path, [3] * 17)
-    with pytest.raises(EpisodeFileError, match="those of another run; remove it"):
+    with pytest.raises(EpisodeFileError, match="those of another run; `dvc repro` puts new"):
         new_writer(tmp_path)
     assert len(list(read_episodes(tmp_path))) == 17
 

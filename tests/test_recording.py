@@ -126,6 +126,6 @@ def test_episodes_of_another_run_are_refused_before_anything_is_driven(
 ) -> None:
     record(tmp_path / "episodes", Engine(make_outcome), tmp_path / "scratch")
     engine = Engine(make_outcome)
-    with pytest.raises(EpisodeFileError, match="those of another run; remove it"):
+    with pytest.raises(EpisodeFileError, match="those of another run; `dvc repro` puts new"):
         record(tmp_path / "episodes", engine, tmp_path / "other")
     assert engine.played == []

@@ -17,6 +17,9 @@ from worldmodels.registration import register_environments
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+# Read by SDL when a window opens. Without it SDL draws by OpenGL, and Mesa's LLVM and TensorFlow's
+# do not go together in one process: a segmentation fault.
+os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
 
 register_environments()
 

@@ -45,7 +45,7 @@ FORMAT = Format(
     "worldmodels-episodes",
     2,
     EpisodeFileError,
-    remedy="remove its folder and run `dvc repro`",
+    remedy="`dvc repro` makes the pipeline's own anew",
     bytes_at_most=1 << 29,  # 16,000 frames of 96 x 96 are 442 MB
 )
 
@@ -171,7 +171,8 @@ def refuse_episodes(folder: str | Path) -> None:
     """Raises EpisodeFileError if the folder holds episodes."""
     if any(Path(folder).glob(SHARDS)):
         raise EpisodeFileError(
-            f"{folder}: expected a folder without episodes, got those of another run; remove it"
+            f"{folder}: expected a folder without episodes, got those of another run; "
+            "`dvc repro` puts new ones in the place of the pipeline's own"
         )
 
 

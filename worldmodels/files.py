@@ -53,6 +53,22 @@ def written_whole(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def require_writable(path: str | Path) -> None:
+    """Refuse a path where no file can be written, before there is something to write.
+
+    Raises:
+        WorldModelsError: a folder, or in a folder that may not be written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise WorldModelsError(f"{path}: expected the name of a file to write, got a folder")
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise WorldModelsError(
+            f"{path}: expected a folder that can be written to, got {there}; choose another"
+        )
+
+
 def copy_whole(source: str | Path, target: str | Path) -> None:
     """Copy a file, as `written_whole` writes one."""
     with written_whole(target) as temporary:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
+
+from worldmodels.errors import WorldModelsError
 
 FRAMES_A_SECOND = 50  # CarRacing's own clock
 # No encoder settings and versions in the file, and one thread: the same frames give the same bytes.
@@ -22,11 +26,18 @@ SAME_BYTES = [
 ]
 
 
+class FilmError(WorldModelsError):
+    """ffmpeg could not write a film."""
+
+
 class Film:
     """An MP4 in the making; it gets its name when it is closed.
 
     Args:
         path: where to.
+
+    Raises:
+        FilmError: from `add` and `close`, where ffmpeg cannot be run or gives up.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -48,12 +59,26 @@ class Film:
                 macro_block_size=2,
                 output_params=["-crf", "23", *SAME_BYTES],
             )
-            self._ffmpeg.send(None)
+            with self._telling_of_ffmpeg():
+                self._ffmpeg.send(None)
             self._started = True
-        self._ffmpeg.send(np.ascontiguousarray(frame))
+        with self._telling_of_ffmpeg():
+            self._ffmpeg.send(np.ascontiguousarray(frame))
 
     def close(self) -> None:
         """Finish the file."""
         if self._started:
-            self._ffmpeg.close()
-            self._temporary.replace(self._path)
+            with self._telling_of_ffmpeg():
+                self._ffmpeg.close()
+                self._temporary.replace(self._path)
+
+    @contextmanager
+    def _telling_of_ffmpeg(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError, StopIteration) as error:
+            said = next(filter(None, map(str.strip, str(error).splitlines())), repr(error))
+            raise FilmError(
+                f"{self._path}: expected ffmpeg to write a film, got: {said}; "
+                "IMAGEIO_FFMPEG_EXE=/path/to/ffmpeg names another"
+            ) from error

@@ -10,6 +10,7 @@ it. Read `sealed_file` and `open_sealed` first.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import json
@@ -159,6 +160,8 @@ def open_sealed(path: str | Path, kind: Format) -> h5py.File:
         raise kind.error(f"{path}: not safe to open: {_refused[key]}; {kind.remedy}")
     try:
         return h5py.File(path, "r")
+    except BlockingIOError as error:
+        raise _being_written(path, kind) from error
     except OSError as error:
         raise kind.error(f"{path}: not an HDF5 file ({error}); {kind.remedy}") from error
 
@@ -253,7 +256,12 @@ def _verified_key(path: Path, kind: Format) -> str:
             status = os.fstat(file.fileno())
             identity = (kind.name, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
             if identity not in _verified:
-                key = _key(kind, _digest_that_fits(path, kind, file, status.st_size))
+                try:
+                    key = _key(kind, _digest_that_fits(path, kind, file, status.st_size))
+                except kind.error:
+                    if _is_locked(file):
+                        raise _being_written(path, kind) from None
+                    raise
                 if abs(time.time_ns() - status.st_mtime_ns) < RACY:
                     return key
                 _verified[identity] = key
@@ -264,6 +272,22 @@ def _verified_key(path: Path, kind: Format) -> str:
         ) from error
     except OSError as error:
         raise kind.error(f"{path}: cannot be read ({error.strerror}); {kind.remedy}") from error
+
+
+def _is_locked(file: BufferedReader) -> bool:
+    """Does another process write to it? libhdf5 holds a lock as long as it does."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
+
+
+def _being_written(path: Path, kind: Format) -> WorldModelsError:
+    return kind.error(
+        f"{path}: expected a whole file, got one that another process has open for writing; "
+        "try again when that has ended"
+    )
 
 
 def _digest_that_fits(path: Path, kind: Format, file: BufferedReader, size: int) -> str:

@@ -38,7 +38,7 @@ FORMAT = Format(
     "worldmodels-latents",
     2,
     LatentFileError,
-    remedy="remove it and run `dvc repro`",
+    remedy="`dvc repro` makes the pipeline's own anew",
     bytes_at_most=1 << 37,  # 10,000 episodes of 1,000 steps with the longest latents are 82 GB
 )
 

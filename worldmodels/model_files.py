@@ -31,7 +31,7 @@ from worldmodels.hdf5_files import (
 if TYPE_CHECKING:
     import tensorflow as tf
 
-MAKE_ANEW = "remove it and run `dvc repro`"
+MAKE_ANEW = "`dvc repro` makes the pipeline's own anew"
 SETTINGS_AT_MOST = 64 << 10  # characters
 LATENT_DIM_AT_MOST = 1024  # as the parameter's, of every model
 

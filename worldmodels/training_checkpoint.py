@@ -30,7 +30,7 @@ FORMAT = Format(
     "worldmodels-training",
     version=1,
     error=TrainingCheckpointError,
-    remedy="remove it and run `dvc repro`",
+    remedy="the stage starts anew without it",
     bytes_at_most=4 << 30,  # a model's weights three times: Adam keeps two numbers for each
 )
 

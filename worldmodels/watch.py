@@ -1,7 +1,7 @@
 """Watch a trained agent drive, in a window or a film: `python -m worldmodels.watch`.
 
 Beside gym's own picture stand the frame that the agent sees, what V makes of it, where M expects
-it to go, and the action as bars. With `--follow` it is the mean of the evolution that runs beside,
+it to be, and the action as bars. With `--follow` it is the mean of the evolution that runs beside,
 as it stands at the start of each episode. Read `drive` first.
 """
 
@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 import cv2
@@ -22,15 +22,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from worldmodels.agent import Agent
+from worldmodels.arguments import integer
 from worldmodels.car_racing import FastCarRacing
 from worldmodels.controller import LinearController
 from worldmodels.determinism import hide_gpu
 from worldmodels.errors import WorldModelsError
 from worldmodels.evolution_log import CURRENT
-from worldmodels.files import written_whole
+from worldmodels.files import require_writable, written_whole
 from worldmodels.film import FRAMES_A_SECOND, Film
 from worldmodels.frames import preprocess
 from worldmodels.memory import MDNRNN
+from worldmodels.params import SEEDS
+from worldmodels.progress import Progress
 from worldmodels.rounds import AGAIN, FIRST
 from worldmodels.vae import VAE
 
@@ -41,7 +44,10 @@ GAP = 8  # pixels
 PAPER, INK, FAINT = (250, 250, 250), (30, 30, 30), (215, 215, 215)
 BAR_COLOURS = {"steering": (40, 90, 200), "gas": (30, 140, 60), "brake": (200, 50, 40)}
 EVERY = 4  # frames, of which an animated picture shows one
-ANIMATED = (".gif", ".webp")
+ANIMATED = ".webp"
+FILMS = (".mp4", ANIMATED)
+QUALITY = 70  # of an animated picture, of 100
+NO_DISPLAY = ("offscreen", "dummy")  # what SDL draws to where it finds none
 
 
 @dataclass(frozen=True)
@@ -49,14 +55,15 @@ class Moment:
     """One step of a drive.
 
     picture: gym's own, (400, 600, 3). seen: the frame as V gets it; reconstruction: what V makes of
-    it; expected: the next one as M predicts it, decoded; each (height, width, 3). All uint8.
+    it; expected: what M predicted it to be a step before, decoded, None in the first step; each
+    (height, width, 3). All uint8.
     action: steering, gas and brake. episode_return: the rewards so far.
     """
 
     picture: NDArray[np.uint8]
     seen: NDArray[np.uint8]
     reconstruction: NDArray[np.uint8]
-    expected: NDArray[np.uint8]
+    expected: NDArray[np.uint8] | None
     action: NDArray[np.float32]
     episode_return: float
 
@@ -67,15 +74,15 @@ def drive(agent: Agent, *, seed: int, steps: int = STEPS) -> Iterator[Moment]:
     frame, _ = env.reset(seed=seed)
     agent.reset(seed=seed)
     hidden = cell = np.zeros((1, agent.memory.hidden_units), np.float32)
-    total = 0.0
+    total, expected = 0.0, None
     for _ in range(steps):
         seen = preprocess(frame, agent.vae.image_shape)
         action = agent.act(frame)
         z, _ = agent.vae.encode(seen[None])
         hidden, cell = agent.memory.step(z, action[None], hidden, cell)
-        expected_z = _mean_of_mixture(*agent.memory.mixture(hidden))
-        reconstruction, expected = agent.vae.decode(np.concatenate([z, expected_z]))
+        (reconstruction,) = agent.vae.decode(z)
         yield Moment(env.render(), seen, reconstruction, expected, action, total)
+        (expected,) = agent.vae.decode(_mean_of_mixture(*agent.memory.mixture(hidden)))
         frame, reward, terminated, truncated, _ = env.step(action.astype(np.float64))
         total += float(reward)
         if terminated or truncated:
@@ -120,7 +127,7 @@ def draw(moment: Moment) -> NDArray[np.uint8]:
     views = {
         "the agent sees": moment.seen,
         "V: what it makes of that": moment.reconstruction,
-        "M: what it expects next": moment.expected,
+        "M: what it had expected": moment.expected,
     }
     side = COLUMN * moment.seen.shape[0] // moment.seen.shape[1]  # pixels, height of a view
     bars = 3 * LABEL + GAP
@@ -132,6 +139,9 @@ def draw(moment: Moment) -> NDArray[np.uint8]:
     for row, (label, view) in enumerate(views.items()):
         left, top = width + 2 * GAP, GAP + row * (side + LABEL)
         pen.text((left, top), label, INK, font)
+        if view is None:
+            pen.rectangle((left, top + LABEL - 2, left + COLUMN - 1, top + LABEL + side - 3), FAINT)
+            continue
         large = cv2.resize(view, (COLUMN, side), interpolation=cv2.INTER_NEAREST)
         canvas.paste(Image.fromarray(large), (left, top + LABEL - 2))
     zero_of = {"steering": 0.5, "gas": 0.0, "brake": 0.0}  # of the bar's length
@@ -162,13 +172,17 @@ def show(moments: Iterator[Moment]) -> None:
     """
     import pygame
 
+    chosen = os.environ.get("SDL_VIDEODRIVER")
     try:
         pygame.display.init()
+        problem = "" if chosen else f"SDL's driver {pygame.display.get_driver()!r}"
     except pygame.error as error:
+        problem = str(error)
+    if problem and (not pygame.display.get_init() or pygame.display.get_driver() in NO_DISPLAY):
         raise WorldModelsError(
-            f"expected a display to open a window on, got: {error}; "
+            f"expected a display to open a window on, got none ({problem}); "
             "`python -m worldmodels.watch --film drive.mp4` writes a film instead"
-        ) from error
+        )
     clock, window = pygame.time.Clock(), None
     for moment in moments:
         picture = draw(moment)
@@ -184,35 +198,51 @@ def show(moments: Iterator[Moment]) -> None:
                 return
 
 
-def write_film(moments: Iterator[Moment], path: Path) -> None:
-    """Write an MP4, or a GIF or WebP, which web pages show as a moving picture.
+def write_film(moments: Iterator[Moment], path: Path, *, steps: int) -> None:
+    """Write an MP4, or a WebP, which web pages show as a moving picture, and say how far it is.
 
-    Raises:
-        WorldModelsError: the name ends in something else.
+    Args:
+        steps: of the drive, at most.
     """
-    if path.suffix == ".mp4":
+    with Progress("watch", steps, "steps") as progress:
+
+        def pictures() -> Iterator[NDArray[np.uint8]]:
+            for moment in moments:
+                yield draw(moment)
+                progress.advance(1)
+
+        if path.suffix == ANIMATED:
+            _write_animated(pictures(), path)
+            return
         film = Film(path)
-        for moment in moments:
-            film.add(draw(moment))
+        for picture in pictures():
+            film.add(picture)
         film.close()
-    elif path.suffix in ANIMATED:
-        shown = [
-            Image.fromarray(draw(moment))
-            for step, moment in enumerate(moments)
-            if step % EVERY == 0
-        ]
-        milliseconds = 1000 * EVERY // FRAMES_A_SECOND
-        with written_whole(path) as temporary:
-            shown[0].save(
-                temporary,
-                format=path.suffix[1:],
-                save_all=True,
-                append_images=shown[1:],
-                duration=milliseconds,
-                loop=0,
-            )
-    else:
-        raise WorldModelsError(f"{path}: expected a name that ends in .mp4, .gif or .webp")
+
+
+def _write_animated(pictures: Iterator[NDArray[np.uint8]], path: Path) -> None:
+    first, *others = map(Image.fromarray, islice(pictures, None, None, EVERY))
+    with written_whole(path) as temporary:
+        first.save(
+            temporary,
+            format=path.suffix[1:],
+            save_all=True,
+            append_images=others,
+            duration=1000 * EVERY // FRAMES_A_SECOND,
+            loop=0,
+            quality=QUALITY,
+            method=6,
+        )
+
+
+def _film(text: str) -> Path:
+    """The argument of --film."""
+    path = Path(text)
+    if path.suffix not in FILMS:
+        raise argparse.ArgumentTypeError(
+            f"expected a name that ends in {' or '.join(FILMS)}, got {text!r}"
+        )
+    return path
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -221,12 +251,16 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m worldmodels.watch", description="Watch a trained agent drive."
     )
     parser.add_argument("--models", default="models", metavar="FOLDER", help="default: models")
-    parser.add_argument("--seed", default=7, type=int, help="of the track; default: 7")
-    parser.add_argument("--steps", default=STEPS, type=int, help=f"at most; default: {STEPS}")
+    parser.add_argument(
+        "--seed", default=7, type=integer(0, SEEDS - 1), help="of the track; default: 7"
+    )
+    parser.add_argument(
+        "--steps", default=STEPS, type=integer(1, STEPS), help=f"at most; default: {STEPS}"
+    )
     parser.add_argument(
         "--follow", action="store_true", help="the mean of a running evolution, with its V and M"
     )
-    parser.add_argument("--film", type=Path, metavar="FILE", help="write .mp4, .gif or .webp")
+    parser.add_argument("--film", type=_film, metavar="FILE", help="write .mp4 or .webp")
     options = parser.parse_args(arguments)
     if options.film:
         os.environ["SDL_VIDEODRIVER"] = "dummy"  # gym draws without a display
@@ -236,12 +270,14 @@ def main(arguments: list[str] | None = None) -> int:
             raise WorldModelsError(
                 "--follow: expected a window to follow in, got --film; choose one"
             )
+        if options.film:
+            require_writable(options.film)  # before anything is driven
         if options.follow:
             moments = follow(seed=options.seed, steps=options.steps)
         else:
             moments = drive(Agent.load(options.models), seed=options.seed, steps=options.steps)
         if options.film:
-            write_film(moments, options.film)
+            write_film(moments, options.film, steps=options.steps)
             print(f"watch: wrote {options.film}")
         else:
             show(moments)
