@@ -406,6 +406,6 @@ def test_the_names_of_the_package_load_when_they_are_used() -> None:
     assert worldmodels.VAE is VAE
     assert worldmodels.MDNRNN is MDNRNN
     assert callable(worldmodels.read_episodes)
-    assert sorted(worldmodels.__all__) == ["Agent", "MDNRNN", "VAE", "read_episodes"]
+    assert sorted(worldmodels.__all__) == ["Agent", "MDNRNN", "VAE", "__version__", "read_episodes"]
     with pytest.raises(AttributeError, match=r"no attribute 'Dreamer'"):
         _ = worldmodels.Dreamer

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from worldmodels.registration import register_environments
 
+__version__ = "0.1.0"
+
 # Read by TensorFlow when it is first imported; a value that is already set wins. oneDNN's kernels
 # train the VAE twice as fast, and TensorFlow leaves them off on processors without AVX512.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from worldmodels.memory import MDNRNN
     from worldmodels.vae import VAE
 
-__all__ = ["MDNRNN", "VAE", "Agent", "read_episodes"]
+__all__ = ["MDNRNN", "VAE", "Agent", "__version__", "read_episodes"]
 
 _MODULE_OF = {
     "Agent": "agent",
@@ -42,4 +44,13 @@ _MODULE_OF = {
 def __getattr__(name: str) -> object:
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'worldmodels' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"worldmodels.{_MODULE_OF[name]}"), name)
+    try:
+        return getattr(importlib.import_module(f"worldmodels.{_MODULE_OF[name]}"), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "worldmodels").partition(".")[0] == "worldmodels":
+            raise
+        raise ImportError(
+            f"worldmodels.{name} needs {error.name}, which the simulator alone does not bring; "
+            "`uv pip install '.[pipeline]'` does",
+            name=error.name,
+        ) from error

@@ -9,6 +9,7 @@ class to use. `worldmodels.registration` makes it known to `gym.make`.
 """
 
 import math
+from difflib import get_close_matches
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from types import FunctionType, SimpleNamespace
@@ -300,12 +301,13 @@ class FastDrawing(_CarRacing):
 
         `start_tile`, a number of a tile or "random", puts a new car on that tile after gym's own
         reset, the way the World Models paper's sampler did: what gym's car touched at the start
-        stays visited. Raises ValueError for an unknown option or tile.
+        stays visited. Other options are ignored, as gym's CarRacing does, for wrappers hand on what
+        is not theirs. Raises ValueError for an unknown tile, or an option that is nearly this one.
         """
         options = dict(options or {})
         start_tile = options.pop("start_tile", None)
-        if unknown := sorted(options.keys() - {"randomize"}):
-            raise ValueError(f"expected the reset options start_tile or randomize, got {unknown}")
+        if slips := get_close_matches("start_tile", map(str, options), n=1, cutoff=0.8):
+            raise ValueError(f"reset option {slips[0]!r}: did you mean start_tile?")
         _, info = super().reset(seed=seed, options=options)
         if start_tile is not None:
             self._place_car(start_tile)

@@ -23,6 +23,7 @@ from worldmodels.errors import WorldModelsError
 from worldmodels.model_files import LATENT_DIM_AT_MOST, load_model, save_model
 from worldmodels.params import require
 from worldmodels.row_product import row_product
+from worldmodels.shapes import require_shape
 
 if TYPE_CHECKING:
     from worldmodels.vae import VAE
@@ -156,7 +157,12 @@ class MDNRNN:
 
         Returns:
             log weight, mean and log standard deviation, each (batch, steps, latent_dim, mixtures).
+
+        Raises:
+            WorldModelsError: z or action have another shape.
         """
+        require_shape("z", z, ("batch", "steps", self.latent_dim))
+        require_shape("action", action, ("batch", "steps", ACTIONS))
         hidden = self.lstm(tf.concat([z, action], axis=-1))  # (batch, steps, hidden_units)
         return self.mixture(hidden)
 
@@ -188,7 +194,14 @@ class MDNRNN:
 
         Returns:
             the next hidden and cell state.
+
+        Raises:
+            WorldModelsError: one of them has another shape.
         """
+        require_shape("z", z, ("batch", self.latent_dim))
+        require_shape("action", action, ("batch", ACTIONS))
+        require_shape("hidden", hidden, ("batch", self.hidden_units))
+        require_shape("cell", cell, ("batch", self.hidden_units))
         weights = self.lstm.cell
         gates = (
             row_product(tf.concat([z, action], axis=-1), weights.kernel)

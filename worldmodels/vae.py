@@ -63,6 +63,7 @@ from worldmodels.frames import LARGEST_SIDE, SMALLEST_SIDE
 from worldmodels.model_files import LATENT_DIM_AT_MOST, file_digest, load_model, save_model
 from worldmodels.params import require
 from worldmodels.row_product import row_product
+from worldmodels.shapes import require_shape
 
 FILTERS = (32, 64, 128, 256)
 KERNEL, STRIDE = 4, 2
@@ -219,16 +220,17 @@ class VAE:
         Raises:
             WorldModelsError: the frames have another shape or type.
         """
-        if frames.shape[1:] != (*self.image_shape, 3) or frames.dtype != np.uint8:
-            raise WorldModelsError(
-                f"frames: expected (batch, {self.image_shape[0]}, {self.image_shape[1]}, 3) uint8, "
-                f"got {frames.shape} {frames.dtype}"
-            )
+        require_shape("frames", frames, ("batch", *self.image_shape, 3), np.uint8)
         mean, log_var = self.posterior(tf.convert_to_tensor(frames))
         return mean.numpy(), log_var.numpy()
 
     def decode(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Latents (batch, latent_dim) to frames (batch, height, width, 3) uint8."""
+        """Latents (batch, latent_dim) to frames (batch, height, width, 3) uint8.
+
+        Raises:
+            WorldModelsError: the latents have another shape.
+        """
+        require_shape("z", z, ("batch", self.latent_dim))
         pixels = self.decoder(tf.convert_to_tensor(z, tf.float32)).numpy()
         return np.rint(pixels * 255.0).astype(np.uint8)
 
@@ -241,7 +243,13 @@ class VAE:
         return self.decode(mean + np.exp(0.5 * log_var) * noise)
 
     def generate(self, count: int, *, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Decode `count` draws from the prior N(0, I); (count, height, width, 3) uint8."""
+        """Decode `count` draws from the prior N(0, I); (count, height, width, 3) uint8.
+
+        Raises:
+            WorldModelsError: none are asked for.
+        """
+        if count < 1:
+            raise WorldModelsError(f"count: expected 1 or more, got {count}")
         return self.decode(rng.standard_normal((count, self.latent_dim), dtype=np.float32))
 
     def interpolate(
@@ -255,7 +263,14 @@ class VAE:
 
         Returns:
             (steps, height, width, 3) uint8.
+
+        Raises:
+            WorldModelsError: the frames have another shape or type, or no steps are asked for.
         """
+        for name, frame in (("start", start), ("end", end)):
+            require_shape(name, frame, (*self.image_shape, 3), np.uint8)
+        if steps < 1:
+            raise WorldModelsError(f"steps: expected 1 or more, got {steps}")
         (first, last), _ = self.encode(np.stack([start, end]))
         share = np.linspace(0.0, 1.0, steps, dtype=np.float32)[:, None]
         return self.decode((1.0 - share) * first + share * last)
