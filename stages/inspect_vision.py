@@ -1,4 +1,5 @@
-"""Judge V by held-out frames: reconstruction, generation, latent space, use for control."""
+"""Judge the V that drives by held-out frames: reconstruction, generation, latent space, use for
+control."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from worldmodels.encoding import EncodingParams
 from worldmodels.episodes import EpisodeFiles
 from worldmodels.params import BaseParams, load_group
 from worldmodels.progress import announce
-from worldmodels.rounds import EXPLORED, FIRST
+from worldmodels.rounds import AGAIN, DRIVEN, EXPLORED
 from worldmodels.stage_run import run_stage
 from worldmodels.vae import VAE
 from worldmodels.vision_frames import InspectionParams
@@ -32,18 +33,20 @@ def main() -> None:
     hide_gpu()
     use_threads(load_group("compute", ComputeParams).threads)
     make_deterministic(base.seed)
-    vae = VAE.load(f"{FIRST.models}/vae.h5")
-    explored, driving = EpisodeFiles(EXPLORED), EpisodeFiles("data/driving")
-    for files in (explored, driving):
+    vae = VAE.load(f"{AGAIN.models}/vae.h5")
+    names = {EXPLORED: "explored", DRIVEN: "agent"}
+    fitted = {names[folder]: EpisodeFiles(folder) for folder in AGAIN.episodes}
+    driving = EpisodeFiles("data/driving")
+    for files in (*fitted.values(), driving):
         files.require_image_shape(vae.image_shape)
     announce(
         "inspect_vision",
         f"{params.frames} frames of each set at most",
-        seconds=SECONDS_OF_PICTURES + 2 * params.frames / FRAMES_A_SECOND,
+        seconds=SECONDS_OF_PICTURES + 3 * params.frames / FRAMES_A_SECOND,
     )
     inspect_vision(
         vae,
-        explored,
+        fitted,
         driving,
         params,
         validation_share=base.validation_share,

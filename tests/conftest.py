@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from params_files import Groups, preset_groups
 from project import STAGES, Project, stages_run
 
@@ -39,12 +40,14 @@ def _outcome(
     *,
     image_shape: tuple[int, int] = (32, 32),
     reason: EndReason = "time_limit",
+    frames: NDArray[np.uint8] | None = None,
 ) -> Outcome:
     rng = np.random.default_rng([index, length])
-    frames = rng.integers(0, 256, (length, *image_shape, 3), dtype=np.uint8)
-    frames[:, 4:, :, :] = 7  # mostly one colour, so that gzip is quick
-    steps = np.arange(length)
-    frames[:, 0, 0] = np.stack([np.full(length, index), steps // 256, steps % 256], axis=1)
+    if frames is None:
+        frames = rng.integers(0, 256, (length, *image_shape, 3), dtype=np.uint8)
+        frames[:, 4:, :, :] = 7  # mostly one colour, so that gzip is quick
+        steps = np.arange(length)
+        frames[:, 0, 0] = np.stack([np.full(length, index), steps // 256, steps % 256], axis=1)
     recording = Recording(
         frames,
         rng.uniform(-1, 1, (length, 3)).astype(np.float32),
@@ -62,6 +65,7 @@ def _write_episodes(
     image_shape: tuple[int, int] = (32, 32),
     seed: int = 0,
     reasons: Sequence[EndReason] | None = None,
+    frames: NDArray[np.uint8] | None = None,
 ) -> list[Outcome]:
     outcomes = [
         _outcome(
@@ -69,6 +73,7 @@ def _write_episodes(
             length,
             image_shape=image_shape,
             reason=reasons[index] if reasons else "time_limit",
+            frames=frames,
         )
         for index, length in enumerate(lengths)
     ]
@@ -102,7 +107,8 @@ def make_outcome() -> MakeOutcome:
 
 @pytest.fixture(scope="session")
 def write_episodes() -> WriteEpisodes:
-    """`write_episodes(folder, lengths)`: shards of such episodes; returns what was written."""
+    """`write_episodes(folder, lengths)`: shards of such episodes, or of `frames`; returns what was
+    written."""
     return _write_episodes
 
 

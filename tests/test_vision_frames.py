@@ -10,7 +10,7 @@ from conftest import WriteEpisodes
 from numpy.typing import NDArray
 
 from worldmodels.car_racing import FastCarRacing
-from worldmodels.episodes import EpisodeFileError, EpisodeFiles
+from worldmodels.episodes import EpisodeFileError, EpisodeFiles, split_episodes
 from worldmodels.frames import preprocess
 from worldmodels.telemetry import COLUMNS
 from worldmodels.vision_coverage import BINS, cover
@@ -24,6 +24,7 @@ from worldmodels.vision_frames import (
     read_privileged,
     road_edge,
     scene_kinds,
+    split_sets,
 )
 
 GRASS, ROAD, RED, WHITE = (100, 202, 100), (102, 102, 102), (255, 0, 0), (255, 255, 255)
@@ -45,6 +46,25 @@ def test_frames_are_spread_over_the_named_episodes_alone(
         assert np.array_equal(held_out.privileged[index], recorded.privileged[step])
     everything = read_held_out("driving", files, [0, 18], count=1000)
     assert everything.steps.tolist() == [*range(8), *range(10)]  # the last has none that follows
+
+
+def test_sets_are_held_out_as_the_training_of_both_split_them(
+    tmp_path: Path, write_episodes: WriteEpisodes
+) -> None:
+    lengths = {"explored": [3] * 12, "agent": [3] * 9}
+    for name, of_set in lengths.items():
+        write_episodes(tmp_path / name, of_set)
+    fitted = {name: EpisodeFiles(tmp_path / name) for name in lengths}
+    both = EpisodeFiles(*(tmp_path / name for name in lengths))  # what V's training reads
+    splits = split_sets(fitted, 0.3)
+    for index, expected in enumerate(split_episodes(21, 0.3)):
+        found = [fitted[name].episodes[at] for name in lengths for at in splits[name][index]]
+        assert found == [both.episodes[at] for at in expected]
+    # Of few episodes the first round holds out the last, and the second trains on it.
+    write_episodes(tmp_path / "few", [3] * 4)
+    few = EpisodeFiles(tmp_path / "few")
+    assert split_sets({"explored": few}, 0.1)["explored"][1] == [3]
+    assert split_sets({"explored": few, "agent": few}, 0.1)["explored"][1] == []
 
 
 def test_too_few_frames_are_refused(tmp_path: Path, write_episodes: WriteEpisodes) -> None:

@@ -20,8 +20,10 @@ from worldmodels.probes import probe
 from worldmodels.reconstruction import psnr, reconstruction, worst_moments
 from worldmodels.telemetry import COLUMNS
 from worldmodels.vae import VAE
+from worldmodels.vision_charts import draw_dimensions
 from worldmodels.vision_frames import HeldOut, InspectionParams, car, road_edge
 from worldmodels.vision_measures import (
+    Dimensions,
     Seen,
     aggregate_posterior,
     choose_pairs,
@@ -298,24 +300,31 @@ def test_a_map_of_few_points_and_one_dimension() -> None:
     assert np.array_equal(places, map_latents(mean, seed=3))
 
 
+def report(
+    folder: Path, episodes: Path, *, image_shape: tuple[int, int], latent_dim: int = 1
+) -> None:
+    """The report of an untrained V, from the sets in `episodes`."""
+    inspect_vision(
+        VAE(image_shape, latent_dim, rng=rng()),
+        {name: EpisodeFiles(episodes / name) for name in ("explored", "agent")},
+        EpisodeFiles(episodes / "driving"),
+        InspectionParams(frames=20, map_frames=24),
+        validation_share=0.1,
+        batch_size=8,
+        rng=rng(5),
+        folder=folder,
+    )
+
+
 def test_the_report_of_the_smallest_sets_is_whole_and_the_same_twice(
     tmp_path: Path, write_episodes: WriteEpisodes
 ) -> None:
-    latent_dim, image_shape = 1, (32, 57)
-    write_episodes(tmp_path / "episodes", [9, 9, 9], image_shape=image_shape)
-    write_episodes(tmp_path / "driving", [5, 6], image_shape=image_shape)
-    vae = VAE(image_shape, latent_dim, rng=rng())
+    image_shape = (32, 57)
+    lengths = {"explored": [9] * 6, "agent": [9] * 10, "driving": [5, 6]}
+    for name, of_set in lengths.items():
+        write_episodes(tmp_path / "data" / name, of_set, image_shape=image_shape)
     for folder in ("first", "again"):
-        inspect_vision(
-            vae,
-            EpisodeFiles(tmp_path / "episodes"),
-            EpisodeFiles(tmp_path / "driving"),
-            InspectionParams(frames=20, map_frames=16),
-            validation_share=0.1,
-            batch_size=8,
-            rng=rng(5),
-            folder=tmp_path / folder,
-        )
+        report(tmp_path / folder, tmp_path / "data", image_shape=image_shape)
     files = sorted(path.name for path in (tmp_path / "first").iterdir())
     assert len(files) == 16
     for name in files:
@@ -325,8 +334,62 @@ def test_the_report_of_the_smallest_sets_is_whole_and_the_same_twice(
             assert cv2.imread(str(tmp_path / "first" / name)) is not None
             assert len(once) < 500_000
     found = json.loads((tmp_path / "first" / "vision.json").read_text())
-    assert (found["driving"]["frames"], found["explored"]["frames"]) == (9, 8)
+    assert [found[name]["frames"] for name in ("driving", "explored", "agent")] == [9, 8, 8]
     assert list(found["driving"]["probes"]) == list(COLUMNS)
     table = pd.read_csv(tmp_path / "first" / "vision_dimensions.csv")
-    assert sorted(table["dimension"]) == list(range(latent_dim))
+    assert table["dimension"].tolist() == [0]
     assert table["driving_kl"].is_monotonic_decreasing
+
+
+def test_a_set_of_which_nothing_was_held_out_is_left_out(
+    tmp_path: Path, write_episodes: WriteEpisodes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, of_set in {"explored": [9] * 6, "agent": [9] * 4, "driving": [12]}.items():
+        write_episodes(tmp_path / "data" / name, of_set)
+    report(tmp_path, tmp_path / "data", image_shape=(32, 32), latent_dim=2)
+    assert "inspect_vision: agent left out, 0 frames held out" in capsys.readouterr().out
+    assert "agent" not in json.loads((tmp_path / "vision.json").read_text())
+    for name in ("vision_dimensions.csv", "vision_probes.csv"):  # the same columns for DVC's plots
+        table = pd.read_csv(tmp_path / name)
+        assert table.filter(like="agent_").isna().all(axis=None)
+        assert table.filter(like="explored_").notna().all(axis=None)
+
+
+def test_pictures_that_show_frames_show_their_colours(
+    tmp_path: Path, write_episodes: WriteEpisodes
+) -> None:
+    car_red = np.array([204, 0, 0], np.uint8)
+    frames = rng().integers(90, 180, (13, SIDE, SIDE, 3), dtype=np.uint8)  # far more than 256
+    frames[:, 24:26, 15:17] = car_red
+    for name, count in {"explored": 6, "agent": 10, "driving": 2}.items():
+        write_episodes(tmp_path / "data" / name, [13] * count, frames=frames)
+    report(tmp_path, tmp_path / "data", image_shape=(SIDE, SIDE))
+    drawn = {
+        name: cv2.cvtColor(cv2.imread(str(tmp_path / f"vision_{name}.png")), cv2.COLOR_BGR2RGB)
+        for name in ("reconstructions", "worst", "generated", "interpolations", "map")
+    }
+    for name, picture in drawn.items():
+        assert (picture == car_red).all(axis=-1).sum() >= 2 * 4, name
+    scale = 5  # a frame is drawn 160 pixels wide
+    found = 0
+    for frame in frames:
+        square = frame[24:26, 10:20].repeat(scale, axis=0).repeat(scale, axis=1)
+        places = np.argwhere((drawn["reconstructions"] == square[0, 0]).all(axis=-1))
+        boxes = (drawn["reconstructions"][y : y + 10, x : x + 50] for y, x in places)
+        found += any(np.array_equal(box, square) for box in boxes)
+    assert found >= 3
+
+
+def test_the_chart_of_dimensions_shows_as_many_as_its_legend_says(tmp_path: Path) -> None:
+    kl = np.geomspace(2.0, 1e-7, 30)
+    variance = np.geomspace(1.0, 1e-6, 30)  # 11 of them above 0.01, the last of little KL
+    nothing = np.zeros(30)
+    of = Dimensions(kl, variance, nothing, nothing, nothing)
+    draw_dimensions(tmp_path / "dimensions.png", {"driving": of})
+    picture = cv2.imread(str(tmp_path / "dimensions.png"))
+    for colour, count in (("#0072B2", of.active.sum()), ("#999999", (~of.active).sum())):
+        red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+        exact = (picture == [blue, green, red]).all(axis=-1).astype(np.uint8)
+        _, _, areas, _ = cv2.connectedComponentsWithStats(exact, connectivity=8)
+        points = (areas[1:, cv2.CC_STAT_AREA] >= 16).sum()
+        assert points == count + 1  # that of the legend

@@ -1,7 +1,7 @@
 """Charts by which V is judged: dimensions, probes, the map of the latent space, coverage.
 
-Colours: `driving` is blue and `explored` orange throughout (Okabe & Ito's, for all eyes). The same
-input gives the same bytes of PNG. `vision_pictures` draws the grids of frames.
+Colours: `driving` is blue, `explored` orange and `agent` green throughout (Okabe & Ito's, for all
+eyes). The same input gives the same bytes of PNG. `vision_pictures` draws the grids of frames.
 """
 
 from __future__ import annotations
@@ -14,14 +14,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from worldmodels.figures import save_figure
 from worldmodels.probes import Probes
 from worldmodels.telemetry import COLUMNS, ROAD_HALF_WIDTH
 from worldmodels.vision_coverage import BINS, Coverage
+from worldmodels.vision_frames import WHOSE
 from worldmodels.vision_measures import ACTIVE, Dimensions, evenly
-from worldmodels.vision_pictures import save_figure
 
-COLOURS = {"driving": "#0072B2", "explored": "#E69F00", "training": "#E69F00"}
+COLOURS = {
+    "driving": "#0072B2",
+    "explored": "#E69F00",
+    "agent": "#009E73",
+    "training": "#D55E00",
+}
 UNUSED = "#999999"
+SMALLEST_KL = 1e-4  # nats, that are drawn; a dimension may have 0
 UNITS = {
     "speed": "units / s",
     "steering_angle": "rad",
@@ -30,7 +37,8 @@ UNITS = {
     "road_angle": "rad",
     "curvature_ahead": "rad / unit",
 }
-SCATTERED = 600  # points of a set
+SCATTERED = 400  # points of a set
+BEYOND = 0.005  # of what is true or predicted, at each end, that may lie beyond the axes
 THUMBNAIL = 60  # pixels wide
 MAP_SIDE = 1200  # pixels
 
@@ -41,28 +49,37 @@ def words(name: str) -> str:
 
 
 def draw_dimensions(path: str | Path, of: Mapping[str, Dimensions]) -> None:
-    """KL of each dimension as bars, a chart for each set; sorted, the active ones in colour."""
+    """KL of each dimension as a point, a chart for each set; sorted, the active ones in colour.
+
+    Points on a logarithmic axis that holds all of them: those of next to no KL show as well.
+    """
     figure = Figure(figsize=(10, 3.4 * len(of)), layout="constrained")
-    all_axes = figure.subplots(len(of), 1, squeeze=False)[:, 0]
+    all_axes = figure.subplots(len(of), 1, squeeze=False, sharey=True)[:, 0]
     for axes, (name, found) in zip(all_axes, of.items(), strict=True):
         order = np.argsort(-found.kl, kind="stable")
         active = found.active[order]
         places = np.arange(len(order))
+        drawn = np.maximum(found.kl[order], SMALLEST_KL)
         for chosen, colour, label in (
             (active, COLOURS[name], f"active: variance of the mean > {ACTIVE}"),
             (~active, UNUSED, "not active"),
         ):
             if chosen.any():
-                bars = found.kl[order][chosen]
-                axes.bar(places[chosen], bars, color=colour, label=f"{label} ({chosen.sum()})")
+                label = f"{label} ({chosen.sum()})"
+                axes.scatter(
+                    places[chosen], drawn[chosen], s=36, color=colour, label=label, zorder=3
+                )
         shown = places[:: -(-len(places) // 40)]
         axes.set_xticks(shown, [str(order[place]) for place in shown], fontsize=8)
         axes.set_xlim(-0.8, len(order) - 0.2)
+        axes.set_yscale("log")
+        axes.grid(visible=True, axis="y", alpha=0.3)
         axes.set_title(f"{name}: KL of each latent dimension, {found.kl.sum():.1f} nats in all")
         axes.set_xlabel("latent dimension, by its KL")
-        axes.set_ylabel("nats a frame")
+        axes.set_ylabel(f"nats a frame ({SMALLEST_KL:g} at least)")
         axes.legend(frameon=False)
         _open(axes)
+    figure.suptitle(f"{WHOSE}: what each dimension says")
     save_figure(figure, path)
 
 
@@ -76,12 +93,13 @@ def draw_probe_scores(path: str | Path, of: Mapping[str, Probes]) -> None:
         at = np.arange(len(COLUMNS)) + (place - (len(of) - 1) / 2) * thick
         axes.barh(at, np.maximum(scores, 0), thick * 0.92, color=COLOURS[name], label=name)
         for y, score in zip(at, scores, strict=True):
-            axes.text(max(score, 0) + 0.01, y, f"{score:.2f}", va="center", fontsize=9)
+            text = f"{round(score, 2) + 0.0:.2f}"  # no -0.00
+            axes.text(max(score, 0) + 0.01, y, text, va="center", fontsize=9)
     axes.set_yticks(np.arange(len(COLUMNS)), [words(column) for column in COLUMNS])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.08)
     axes.set_xlabel("R² on episodes that the probe was not fitted to (negative ones drawn as 0)")
-    axes.set_title("Linear probes from z to what the simulator knows")
+    axes.set_title(f"{WHOSE}: linear probes from z to what the simulator knows")
     axes.legend(frameon=False, loc="lower right")
     _open(axes)
     save_figure(figure, path)
@@ -89,7 +107,7 @@ def draw_probe_scores(path: str | Path, of: Mapping[str, Probes]) -> None:
 
 def draw_probe_predictions(path: str | Path, of: Mapping[str, Probes]) -> None:
     """Predicted against true, a chart for each value, the sets over each other."""
-    figure = Figure(figsize=(11, 7.8), layout="constrained")
+    figure = Figure(figsize=(12, 7.8), layout="constrained")
     all_axes = figure.subplots(2, 3).ravel()
     for column, (axes, name) in enumerate(zip(all_axes, COLUMNS, strict=True)):
         seen = []
@@ -106,13 +124,15 @@ def draw_probe_predictions(path: str | Path, of: Mapping[str, Probes]) -> None:
                 label=label,
             )
             seen.append(np.concatenate([true, predicted]))
-        low, high = np.percentile(np.concatenate(seen), [0.5, 99.5])
+        low, high = np.percentile(np.concatenate(seen), [100 * BEYOND, 100 * (1 - BEYOND)])
         spare = 0.08 * (high - low) + 1e-6
         limits = (low - spare, high + spare)
         axes.plot(limits, limits, color="black", linewidth=0.8)
-        axes.set(xlim=limits, ylim=limits, title=_title(name, of))
+        axes.set(xlim=limits, ylim=limits)
+        axes.set_title(_title(name, of), fontsize=9)
         axes.set_xlabel(f"true, {UNITS[name]}")
         axes.set_ylabel(f"predicted, {UNITS[name]}")
+        axes.locator_params(nbins=5)
         _open(axes)
     figure.legend(
         *all_axes[0].get_legend_handles_labels(),
@@ -122,13 +142,17 @@ def draw_probe_predictions(path: str | Path, of: Mapping[str, Probes]) -> None:
         markerscale=2,
     )
     figure.suptitle(
-        "Linear probes on episodes that they were not fitted to; the line is a perfect prediction"
+        f"{WHOSE}: linear probes on episodes that they were not fitted to\n"
+        f"{SCATTERED} frames of each set at most; the line is a perfect prediction; up to "
+        f"{BEYOND:.1%} of the values at either end lie beyond the axes"
     )
     save_figure(figure, path)
 
 
 def _title(name: str, of: Mapping[str, Probes]) -> str:
-    scores = ", ".join(f"{label} {probes.r2[name]:.2f}" for label, probes in of.items())
+    scores = ", ".join(
+        f"{label} {round(probes.r2[name], 2) + 0.0:.2f}" for label, probes in of.items()
+    )
     return f"{words(name)}\nR²: {scores}"
 
 
@@ -164,7 +188,9 @@ def draw_thumbnails(
     axes.imshow(canvas, interpolation="none", aspect="auto")
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_title(f"t-SNE map of V's means, the frames at their places\n{note}; {shown} shown")
+    axes.set_title(
+        f"{WHOSE}: t-SNE map of its means, the frames at their places\n{note}; {shown} shown"
+    )
     save_figure(figure, path)
 
 
@@ -200,11 +226,11 @@ def draw_coloured_map(
         chosen = np.array([other == name for other in names])
         by_set.scatter(x[chosen], y[chosen], s=8, color=COLOURS[name], label=name)
     by_set.set_title("by set")
-    by_set.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2, frameon=False)
+    by_set.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=3, frameon=False)
     for axes in (by_speed, by_distance, by_set):
         axes.set_xticks([])
         axes.set_yticks([])
-    figure.suptitle(f"t-SNE map of V's means, {note}")
+    figure.suptitle(f"{WHOSE}: t-SNE map of its means, {note}")
     save_figure(figure, path)
 
 
@@ -229,7 +255,7 @@ def draw_coverage(path: str | Path, coverage: Coverage) -> None:
         if quantity == "speed":
             axes.legend(frameon=False, fontsize=9)
     figure.suptitle(
-        "What V's training frames cover, and what driving needs (outermost bins hold all beyond)"
+        f"{WHOSE}: what it was trained on, and what driving needs (outermost bins hold all beyond)"
     )
     save_figure(figure, path)
 

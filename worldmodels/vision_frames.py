@@ -1,16 +1,17 @@
 """Which frames V is judged by: held-out ones, with the privileged values of their moments.
 
-Two sets, measured apart. `explored` are the validation episodes of data/episodes: V was not trained
-on them, yet they are driven as its training frames were, so another sampling policy makes another
-set. `driving` are all episodes of data/driving, driven by a script along the road, whatever the
-sampling policy: what V meets when an agent drives. Between experiments that change the sampling
-policy only `driving` can be compared. Read `read_held_out` first; then `scene_kinds`, `road_edge`
-and `car`, which say what is on a frame.
+Three sets, measured apart. `driving` are all episodes of data/driving, driven by a script along the
+road, and nothing is ever trained on them. `explored` and `agent` are the validation episodes of
+data/episodes and of data/agent_episodes: V was not trained on them, yet they are driven as its
+training frames were, `explored` by the sampling policy, `agent` by the first round's agent. So
+another parameter makes other sets, and between experiments only `driving` can be compared. Read
+`split_sets` and `read_held_out` first; then `scene_kinds`, `road_edge` and `car`, which say what is
+on a frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -19,10 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.car_racing import CAR_COLUMNS, CAR_LEFT, CAR_ROWS, CAR_TOP, ROAD_ROWS, STATE
-from worldmodels.episodes import EpisodeFileError, EpisodeFiles, open_shard
+from worldmodels.episodes import EpisodeFileError, EpisodeFiles, open_shard, split_episodes
 from worldmodels.params import require
 from worldmodels.telemetry import COLUMNS, ROAD_HALF_WIDTH
 
+SETS = {  # and who drives
+    "driving": "a script along the road",
+    "explored": "the sampling policy",
+    "agent": "the first round's agent",
+}
+WHOSE = "The driving agent's V"  # as titles say it: models/vae.h5, of the second round
 FEWEST = 8  # frames: of fewer, halves and neighbours say nothing
 
 SCENES = ("straight", "curve", "off_road", "first_second")
@@ -37,7 +44,7 @@ class InspectionParams:
     """The `inspection` group of params.yaml.
 
     frames: of each set that are measured, spread evenly over it; all, where it has fewer.
-    map_frames: of both sets together that the t-SNE map shows, no more than are measured.
+    map_frames: of all sets together that the t-SNE map shows, no more than are measured.
     """
 
     frames: int
@@ -71,6 +78,35 @@ class HeldOut:
     privileged: NDArray[np.float32]
 
 
+def split_sets(
+    fitted: Mapping[str, EpisodeFiles], validation_share: float
+) -> dict[str, tuple[list[int], list[int]]]:
+    """Of each set, which episodes V was trained on and which were held out.
+
+    Args:
+        fitted: the sets that V was fitted to, in the order in which its training read them: that
+            splits them as one list.
+        validation_share: `base.validation_share`.
+    """
+    training, validation = split_episodes(
+        sum(len(files.episodes) for files in fitted.values()), validation_share
+    )
+    found, first = {}, 0
+    for name, files in fitted.items():
+        own = range(first, first + len(files.episodes))
+        first = own.stop
+        of_each = [
+            [index - own.start for index in x if index in own] for x in (training, validation)
+        ]
+        found[name] = (of_each[0], of_each[1])
+    return found
+
+
+def frames_with_following(files: EpisodeFiles, episodes: Sequence[int]) -> int:
+    """How many frames of these episodes `read_held_out` can take."""
+    return sum(files.episodes[episode].length - 1 for episode in episodes)
+
+
 def read_held_out(
     name: str, files: EpisodeFiles, episodes: Sequence[int], *, count: int
 ) -> HeldOut:
@@ -87,8 +123,8 @@ def read_held_out(
     if len(whose) < FEWEST:
         raise EpisodeFileError(
             f"{files}: expected at least {FEWEST} held-out frames to judge V by, got "
-            f"{len(whose)} from episodes {list(episodes)}; raise sampling.episodes or "
-            "sampling.steps"
+            f"{len(whose)} from episodes {list(episodes)}; raise driving.episodes or "
+            "driving.steps"
         )
     taken = np.arange(min(count, len(whose))) * len(whose) // min(count, len(whose))
     whose, step_of = whose[taken], step_of[taken]

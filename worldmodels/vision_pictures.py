@@ -11,38 +11,34 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
 
-from worldmodels.files import written_whole
+from worldmodels.figures import DPI, save_figure
 from worldmodels.pictures import frame_grid
 from worldmodels.reconstruction import MOMENT, Reconstruction, worst_moments
-from worldmodels.vision_frames import FIRST_SECOND, HeldOut
+from worldmodels.vision_frames import FIRST_SECOND, SETS, WHOSE, HeldOut
 from worldmodels.vision_measures import (
     PATHS,
     Decode,
     Dimensions,
     Seen,
     choose_pairs,
-    evenly,
     to_frames,
 )
 
-DPI = 100
-FRAME, SMALL_FRAME = 160, 80  # pixels wide, about, that a frame is drawn
+FRAME = 160  # pixels wide, about, that a frame is drawn
 TITLE, PANEL_TITLE, LINE, MARGIN = 40, 30, 16, 12  # pixels high; the margin on all sides
 LETTER, TITLE_LETTER = 8, 11  # pixels wide at most, on average, in labels and in the title
 
-COLUMNS = 10  # frames side by side
+COLUMNS = 8  # frames side by side
 WORST = 16
 AMPLIFIED = 4
-TRAVERSED = 12  # dimensions
-VALUES = np.linspace(-3.0, 3.0, 7)  # standard deviations
+TRAVERSED = 9  # dimensions
+VALUES = np.linspace(-2.0, 2.0, 5)  # standard deviations
 INTERPOLATED = 4  # pairs, of so many drawn at random the nearest to the furthest apart
 DRAWN_PAIRS = 64
-DRAWN_PATH = 9  # frames of an interpolation that is drawn
+DRAWN_PATH = 5  # frames of an interpolation that is drawn
 
 
 @dataclass(frozen=True)
@@ -61,21 +57,9 @@ class Panel:
     captions: Sequence[str] = ()
 
 
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG in 256 colours, a third of the bytes, the same for the same figure."""
-    figure.set_dpi(DPI)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    with written_whole(path) as temporary:
-        picture.quantize(256, dither=Image.Dither.NONE).save(temporary, format="png", optimize=True)
-
-
-def draw_panels(
-    path: str | Path, title: str, panels: Sequence[Panel], *, frame: int = FRAME
-) -> None:
+def draw_panels(path: str | Path, title: str, panels: Sequence[Panel]) -> None:
     """Draw panels one below the other, each pixel of a frame as a square of whole pixels."""
-    scale = max(1, round(frame / panels[0].rows[0].shape[2]))
+    scale = max(1, round(FRAME / panels[0].rows[0].shape[2]))
     grids = [frame_grid(list(panel.rows), scale=scale) for panel in panels]
     label = LETTER * max(len(text) for panel in panels for text in panel.row_labels) + 8
     above = [PANEL_TITLE + _lines(panel.column_labels) for panel in panels]
@@ -120,22 +104,26 @@ def _lines(texts: Sequence[str]) -> int:
     return max((LINE * (1 + text.count("\n")) for text in texts), default=0)
 
 
-def draw_reconstructions(path: str | Path, sets: Sequence[Seen]) -> None:
-    """Frames of each set, their reconstructions and the difference."""
+def draw_reconstructions(
+    path: str | Path, sets: Sequence[Seen], *, rng: np.random.Generator
+) -> None:
+    """Random frames of each set, their reconstructions and the difference."""
     panels = []
     for seen in sets:
-        chosen = evenly(len(seen.mean), COLUMNS)
+        count = min(COLUMNS, len(seen.mean))
+        chosen = np.sort(rng.choice(len(seen.mean), count, replace=False))
         true, drawn = seen.held_out.frames[chosen], seen.reconstructions[chosen]
         difference = np.abs(true.astype(np.int16) - drawn)
         amplified = np.minimum(AMPLIFIED * difference, 255).astype(np.uint8)
         panels.append(
             Panel(
-                f"{seen.held_out.name}: held-out frames, evenly spread",
+                f"{seen.held_out.name}, driven by {SETS[seen.held_out.name]}: held-out frames, "
+                "drawn at random",
                 [true, drawn, amplified],
                 ["frame", "reconstruction", f"difference, {AMPLIFIED} times"],
             )
         )
-    title = "Reconstructions of the posterior's mean, and their absolute difference"
+    title = f"{WHOSE}: reconstructions of the posterior's mean, and their absolute difference"
     draw_panels(path, title, panels)
 
 
@@ -154,7 +142,7 @@ def draw_worst(path: str | Path, seen: Seen, of: Reconstruction) -> None:
         if len(row):
             title = f"{1 + half * len(panels)} to {half * len(panels) + len(row)}"
             panels.append(Panel(title, frames, ["frame", "reconstruction"], captions=captions))
-    title = f"{seen.held_out.name}: the worst reconstructions of {len(seen.mean)} frames"
+    title = f"{WHOSE}: its worst reconstructions of {len(seen.mean)} {seen.held_out.name} frames"
     apart = f"at least {MOMENT} steps apart; MSE: squared error a pixel value, 0 to 1"
     draw_panels(path, f"{title} ({apart})", panels)
 
@@ -184,7 +172,7 @@ def draw_generated(
             (f"{held_out.name}: held-out frames, drawn at random", real),
         )
     ]
-    draw_panels(path, "What V draws from noise, and what there is to see", panels)
+    draw_panels(path, f"{WHOSE}: what it draws from noise, and what there is to see", panels)
 
 
 def draw_traversals(path: str | Path, seen: Seen, of: Dimensions, decode: Decode) -> None:
@@ -198,13 +186,14 @@ def draw_traversals(path: str | Path, seen: Seen, of: Dimensions, decode: Decode
         z[row, :, dimension] = of.centre[dimension] + VALUES * of.std[dimension]
     drawn = to_frames(decode(z.reshape(-1, z.shape[-1])))
     panel = Panel(
-        "all begin at one frame; columns: standard deviations of the aggregate posterior",
+        f"a {seen.held_out.name} frame; each row sets one dimension to its mean over all frames, "
+        "and standard deviations beside it",
         list(drawn.reshape(*z.shape[:2], *drawn.shape[1:])),
         [f"z{dimension}, {of.kl[dimension]:.2f} nats" for dimension in order],
-        column_labels=[f"{value:+.0f}" if value else "mean" for value in VALUES],
+        column_labels=[f"{value:+g}" if value else "mean" for value in VALUES],
     )
-    title = f"{seen.held_out.name}: one dimension at a time, the {len(order)} of most KL"
-    draw_panels(path, title, [panel], frame=SMALL_FRAME)
+    title = f"{WHOSE}: one latent dimension at a time, the {len(order)} of most KL"
+    draw_panels(path, title, [panel])
 
 
 def draw_interpolations(
@@ -229,10 +218,10 @@ def draw_interpolations(
             labels.append(f"{pair + 1}, {name}")
     share = [f"{value:.3g}" for value in np.linspace(0.0, 1.0, DRAWN_PATH)]
     panel = Panel(
-        f"decoded latents between two frames of different episodes, by the share of the way; of "
-        f"{DRAWN_PAIRS} random pairs, from the nearest in z to the furthest apart",
+        f"decoded latents between two {seen.held_out.name} frames of different episodes, by the "
+        f"share of the way; of {DRAWN_PAIRS} random pairs, from the nearest in z to the furthest",
         rows,
         labels,
         column_labels=["first frame", *share, "last frame"],
     )
-    draw_panels(path, f"{seen.held_out.name}: interpolation, linear and spherical", [panel])
+    draw_panels(path, f"{WHOSE}: interpolation, linear and spherical", [panel])

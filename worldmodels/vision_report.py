@@ -1,4 +1,4 @@
-"""V's report: every measure of both sets of held-out frames, as metrics, tables and pictures.
+"""V's report: every measure of each set of held-out frames, as metrics, tables and pictures.
 
 `vision_frames` says what the sets are, and that experiments with another sampling policy can only
 be compared on `driving`. Read `inspect_vision`.
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from worldmodels.encoding import Decoder, Encoder
-from worldmodels.episodes import EpisodeFiles, split_episodes
+from worldmodels.episodes import EpisodeFiles
 from worldmodels.latent_map import map_latents
 from worldmodels.metrics import Metrics, write_curve, write_metrics
 from worldmodels.probes import Probes, probe
@@ -29,7 +29,15 @@ from worldmodels.vision_charts import (
     draw_thumbnails,
 )
 from worldmodels.vision_coverage import cover
-from worldmodels.vision_frames import InspectionParams, read_held_out, read_privileged
+from worldmodels.vision_frames import (
+    FEWEST,
+    SETS,
+    InspectionParams,
+    frames_with_following,
+    read_held_out,
+    read_privileged,
+    split_sets,
+)
 from worldmodels.vision_measures import (
     Dimensions,
     Seen,
@@ -51,7 +59,7 @@ from worldmodels.vision_pictures import (
 
 def inspect_vision(
     vae: VAE,
-    explored: EpisodeFiles,
+    fitted: Mapping[str, EpisodeFiles],
     driving: EpisodeFiles,
     params: InspectionParams,
     *,
@@ -64,28 +72,33 @@ def inspect_vision(
 
     Args:
         vae: what is judged.
-        explored: the episodes that V was fitted to, its validation episodes among them.
-        driving: episodes that it was not.
+        fitted: the sets that V was fitted to, its validation episodes among them, in the order of
+            its training. One that has no `FEWEST` frames held out is left out, and it says so.
+        driving: episodes that it was not fitted to.
         params: the `inspection` group.
-        validation_share: of the first, as V's training held them out.
+        validation_share: of `fitted`, as V's training held them out.
         batch_size: frames encoded or decoded at once.
         rng: of all that is drawn.
 
     Raises:
-        EpisodeFileError: a set has too few frames, or a file is damaged or unsafe.
+        EpisodeFileError: `driving` has too few frames, or a file is damaged or unsafe.
     """
     folder = Path(folder)
     clock = _Clock()
     encode = Encoder(vae, batch_size=batch_size).encode
     decode = Decoder(vae, batch_size=batch_size).decode
-    training, validation = split_episodes(len(explored.episodes), validation_share)
+    splits = split_sets(fitted, validation_share)
     whole = list(range(len(driving.episodes)))
+    judged = {"driving": (driving, whole)}
+    for name, files in fitted.items():
+        _, validation = splits[name]
+        if (count := frames_with_following(files, validation)) >= FEWEST:
+            judged[name] = (files, validation)
+        else:
+            print(f"inspect_vision: {name} left out, {count} frames held out", flush=True)
     sets = {
-        held_out.name: see(held_out, encode, decode)
-        for held_out in (
-            read_held_out("driving", driving, whole, count=params.frames),
-            read_held_out("explored", explored, validation, count=params.frames),
-        )
+        name: see(read_held_out(name, files, episodes, count=params.frames), encode, decode)
+        for name, (files, episodes) in judged.items()
     }
     clock.said("frames read, encoded and decoded")
     reconstructions: dict[str, Reconstruction] = {}
@@ -106,7 +119,10 @@ def inspect_vision(
             "probes": probes[name].r2,
         }
         clock.said(f"{name} measured")
-    coverage = cover(read_privileged(explored, training), read_privileged(driving, whole))
+    trained_on = [
+        read_privileged(files, splits[name][0]) for name, files in fitted.items() if splits[name][0]
+    ]
+    coverage = cover(np.concatenate(trained_on), read_privileged(driving, whole))
     write_metrics(folder / "vision.json", {**metrics, "coverage": coverage.metrics()})
     write_curve(folder / "vision_scenes.csv", _scene_rows(reconstructions))
     write_curve(folder / "vision_dimensions.csv", _dimension_rows(of_dimensions))
@@ -115,7 +131,7 @@ def inspect_vision(
     clock.said("coverage counted, tables written")
 
     shown = sets["driving"]
-    draw_reconstructions(folder / "vision_reconstructions.png", list(sets.values()))
+    draw_reconstructions(folder / "vision_reconstructions.png", list(sets.values()), rng=rng)
     draw_worst(folder / "vision_worst.png", shown, reconstructions["driving"])
     draw_generated(
         folder / "vision_generated.png",
@@ -173,13 +189,14 @@ def _dimension_rows(of: Mapping[str, Dimensions]) -> Rows:
     rows: Rows = []
     for rank, dimension in enumerate(order):
         row: dict[str, object] = {"rank": rank + 1, "dimension": int(dimension)}
-        for name, found in of.items():
-            row[f"{name}_kl"] = float(found.kl[dimension])
-            row[f"{name}_active"] = int(found.active[dimension])
-            row[f"{name}_variance_of_mean"] = float(found.variance[dimension])
-            row[f"{name}_aggregate_mean"] = float(found.centre[dimension])
-            row[f"{name}_aggregate_std"] = float(found.std[dimension])
-            row[f"{name}_unit_step"] = float(found.unit_step[dimension])
+        for name in SETS:  # the same columns, whatever was left out
+            found = of.get(name)
+            row[f"{name}_kl"] = found and float(found.kl[dimension])
+            row[f"{name}_active"] = found and int(found.active[dimension])
+            row[f"{name}_variance_of_mean"] = found and float(found.variance[dimension])
+            row[f"{name}_aggregate_mean"] = found and float(found.centre[dimension])
+            row[f"{name}_aggregate_std"] = found and float(found.std[dimension])
+            row[f"{name}_unit_step"] = found and float(found.unit_step[dimension])
         rows.append(row)
     return rows
 
@@ -188,7 +205,7 @@ def _probe_rows(of: Mapping[str, Probes]) -> Rows:
     """A row for each privileged value."""
     scores = {name: probes.r2 for name, probes in of.items()}
     return [
-        {"value": column, **{f"{name}_r2": r2[column] for name, r2 in scores.items()}}
+        {"value": column, **{f"{name}_r2": scores.get(name, {}).get(column) for name in SETS}}
         for column in COLUMNS
     ]
 
