@@ -12,6 +12,7 @@ from worldmodels.checkpoints import Checkpoint
 from worldmodels.controller import LinearController
 from worldmodels.determinism import hide_gpu
 from worldmodels.evaluation import EvaluationLog, EvaluationParams, evaluation_episodes, score
+from worldmodels.evaluation_charts import draw_lines, draw_returns, shown_episodes
 from worldmodels.files import copy_whole
 from worldmodels.frames import EnvParams
 from worldmodels.metrics import write_curve, write_metrics
@@ -54,8 +55,8 @@ def main(checkpoint: Checkpoint) -> None:
     with engine, Progress("evaluate", params.episodes, "episodes", done=driven) as progress:
         for outcome in engine.play(episodes[driven:], candidate):
             if outcome.recording is not None:
-                shown = np.linspace(0, outcome.steps - 1, PICTURES).astype(int)
-                write_png(picture, frame_grid([outcome.recording.frames[shown]], scale=2))
+                strip = np.linspace(0, outcome.steps - 1, PICTURES).astype(int)
+                write_png(picture, frame_grid([outcome.recording.frames[strip]], scale=2))
             log.add(outcome)
             progress.advance(1, mean=float(np.mean(log.returns)))
     # For comparison; rewards do not depend on who draws, so the fast simulator does.
@@ -67,6 +68,10 @@ def main(checkpoint: Checkpoint) -> None:
     copy_whole(film, "data/drive.mp4")
     copy_whole(picture, "metrics/drive.png")
     write_curve("metrics/episodes.csv", log.rows)
+    draw_returns("metrics/evaluation_returns.png", log.rows)
+    shown = shown_episodes(log.rows)
+    drives = {name: (log.rows[index], log.trace(index)) for name, index in shown.items()}
+    draw_lines("metrics/evaluation_lines.png", drives)
     write_metrics(
         "metrics/evaluation.json",
         {

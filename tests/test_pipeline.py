@@ -24,7 +24,10 @@ def test_every_stage_leaves_its_outputs(project: Project) -> None:
     assert project.metrics("encode")["frames"] == project.metrics("sample")["frames"]
     for name in ("vae", "vision", "memory", "controller", "evaluation"):
         assert project.metrics(name)
-    for name in ("vae_reconstructions", "vae_reconstructions_again", "vision_map", "drive"):
+    for name in (
+        *("vae_reconstructions", "vae_reconstructions_again", "vision_map", "drive"),
+        *("evaluation_returns", "evaluation_lines"),
+    ):
         assert cv2.imread(str(project.root / "metrics" / f"{name}.png")) is not None
     film = cv2.VideoCapture(str(project.root / "data" / "drive.mp4"))
     assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 100

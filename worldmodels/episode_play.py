@@ -6,6 +6,7 @@ after the other by the privileged values. Read `Episode` first, then `EpisodePla
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -42,6 +43,7 @@ class Episode:
     random_start: start on a tile drawn by the environment, not the track's first.
     record: bring back frames, actions, rewards and privileged values.
     film: write what gym's own camera sees to this MP4.
+    trace: bring back where the car went.
     """
 
     track_seed: int
@@ -52,6 +54,7 @@ class Episode:
     random_start: bool = False
     record: bool = False
     film: str | None = None
+    trace: bool = False
 
 
 @dataclass
@@ -70,6 +73,19 @@ class Recording:
 
 
 @dataclass
+class Trace:
+    """Where the car went, and on which road, in the units of CarRacing's world.
+
+    path: (steps + 1, 3) float32, x and y of the hull and its speed, at the start and after each
+        step.
+    road: (tiles, 3) float32, heading, x and y of the centre line.
+    """
+
+    path: NDArray[np.float32]
+    road: NDArray[np.float32]
+
+
+@dataclass
 class Outcome:
     """How an episode ended.
 
@@ -83,6 +99,7 @@ class Outcome:
     tiles: int
     reason: EndReason
     recording: Recording | None = None
+    trace: Trace | None = None
 
     @property
     def recorded(self) -> Recording:
@@ -130,6 +147,7 @@ class EpisodePlay:
             self._rewards = np.empty(episode.steps, np.float32)
             self._privileged = np.empty((episode.steps, len(COLUMNS)), np.float32)
             self._telemetry = Telemetry(self._env)
+        self._path = [self._place()] if episode.trace else []
         self._seen = preprocess(frame, self._image_shape)
         return self._seen
 
@@ -161,6 +179,8 @@ class EpisodePlay:
             self._rewards[row] = reward
         self._return += reward
         self._steps += 1
+        if episode.trace:
+            self._path.append(self._place())
         self._steps_since_tile += 1
         if self._env.tile_visited_count > self._tiles:
             self._tiles = self._env.tile_visited_count
@@ -177,6 +197,13 @@ class EpisodePlay:
         self._seen = preprocess(frame, self._image_shape)
         return self._seen
 
+    def _place(self) -> tuple[float, float, float]:
+        """x, y and speed of the hull."""
+        car = self._env.car
+        assert car is not None  # there is one from the first reset on
+        x, y = car.hull.position
+        return x, y, math.hypot(*car.hull.linearVelocity)
+
     def _outcome(self, reason: EndReason) -> Outcome:
         if self._film:
             self._film.close()
@@ -186,6 +213,10 @@ class EpisodePlay:
             recording = Recording(
                 self._frames[rows], self._actions[rows], self._rewards[rows], self._privileged[rows]
             )
+        trace = None
+        if self._episode.trace:
+            road = np.array([tile[1:4] for tile in self._env.track], np.float32)
+            trace = Trace(np.array(self._path, np.float32), road)
         return Outcome(
             self._episode,
             float(self._return),
@@ -193,4 +224,5 @@ class EpisodePlay:
             int(self._tiles),
             reason,
             recording,
+            trace,
         )

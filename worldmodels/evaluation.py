@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from worldmodels.checkpoints import Checkpoint
-from worldmodels.episode_play import STEPS_AT_MOST, Episode, Outcome
+from worldmodels.episode_play import STEPS_AT_MOST, Episode, Outcome, Trace
 from worldmodels.errors import WorldModelsError
 from worldmodels.files import written_whole
 from worldmodels.params import require, require_seeds
@@ -50,7 +52,8 @@ class EvaluationParams:
 
 
 def evaluation_episodes(params: EvaluationParams, *, film: str | None) -> list[Episode]:
-    """The episodes to drive, whole; the first is recorded, and filmed if a path is given."""
+    """The episodes to drive, whole. With a path for the film, the first is recorded and filmed,
+    and all bring back where the car went."""
     return [
         Episode(
             track_seed=track,
@@ -58,13 +61,15 @@ def evaluation_episodes(params: EvaluationParams, *, film: str | None) -> list[E
             steps=params.steps,
             record=film is not None and track == params.first_seed,
             film=film if track == params.first_seed else None,
+            trace=film is not None,
         )
         for track in params.seeds
     ]
 
 
 class EvaluationLog:
-    """The episodes that were driven so far, as rows of metrics/episodes.csv, in a checkpoint.
+    """The episodes that were driven so far, as rows of metrics/episodes.csv, and where the car
+    went, in a checkpoint.
 
     Args:
         checkpoint: the stage's.
@@ -77,13 +82,22 @@ class EvaluationLog:
         if self._path.exists():
             try:
                 self.rows = self._read()
+                for index in range(len(self.rows)):
+                    self.trace(index)
             except WorldModelsError as error:
+                self.rows = []
                 checkpoint.lost(error)
             else:
                 checkpoint.going_on(f"{len(self.rows)} episodes")
 
     def add(self, outcome: Outcome) -> None:
-        """Save the next episode's outcome."""
+        """Save the next episode's outcome; it has a trace."""
+        assert outcome.trace is not None
+        with (
+            written_whole(self._trace_file(len(self.rows))) as temporary,
+            temporary.open("wb") as file,
+        ):
+            np.savez(file, path=outcome.trace.path, road=outcome.trace.road)
         self.rows.append(
             {
                 "episode": len(self.rows) + 1,
@@ -101,6 +115,25 @@ class EvaluationLog:
     def returns(self) -> list[float]:
         """Of the episodes so far."""
         return [row["return"] for row in self.rows]
+
+    def trace(self, index: int) -> Trace:
+        """Where the car went in the episode of `rows[index]`.
+
+        Raises:
+            WorldModelsError: its file is missing or damaged.
+        """
+        path = self._trace_file(index)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                trace = Trace(arrays["path"], arrays["road"])
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            raise WorldModelsError(f"{path}: expected a trace, got {error!r}") from error
+        if trace.path.shape != (self.rows[index]["steps"] + 1, 3) or trace.road.shape[1:] != (3,):
+            raise WorldModelsError(f"{path}: expected a trace, got {trace.path.shape}")
+        return trace
+
+    def _trace_file(self, index: int) -> Path:
+        return self._checkpoint.folder / f"trace-{index + 1}.npz"
 
     def _read(self) -> list[dict[str, Any]]:
         try:
