@@ -110,11 +110,15 @@ def draw(runs: dict[str, tuple[list[Point], Point]], path: Path) -> None:
                 color=colour,
                 label=f"{name}: unseen tracks of stock gym, {final.score:.0f} ± {final.std:.0f}",
             )
-    frames.set(xlabel="frames driven", ylabel="return", title="Score against frames")
+    frames.set(
+        xlabel="frames driven",
+        ylabel="return; bars: ± standard deviation over the tracks",
+        title="Score against frames",
+    )
     core_hours.set(xlabel="core-hours", title="Score against core-hours")
     for axes in (frames, core_hours):
-        axes.set(xscale="log", ylim=(0, 1000))
-        axes.axhline(900, color="lightgrey", zorder=0)
+        axes.set(xscale="log", ylim=(-100, 1000))  # agents begin below 0
+        axes.axhline(900, color="grey", linestyle=":", zorder=0, label="900: solved, says gym")
         axes.grid(visible=True, alpha=0.3)
     frames.legend(loc="lower right", fontsize=8)
     figure.savefig(path, dpi=110, metadata={"Software": ""})

@@ -42,11 +42,19 @@ def _bars(
     axes: Axes, title: str, unit: str, rates: dict[str, list[float]], *, log: bool = False
 ) -> None:
     medians = [median(values) for values in rates.values()]
-    bars = axes.barh(list(rates), medians, color=COLOURS[0])
-    axes.bar_label(bars, [f"{value:,.0f}" for value in medians], padding=3)
-    axes.set(title=title, xlabel=unit, xscale="log" if log else "linear")
+    if log:  # the length of a bar says nothing there
+        axes.plot(medians, list(rates), "o", color=COLOURS[0])
+        axes.set_xscale("log")
+        axes.grid(visible=True, axis="x", alpha=0.3)
+    else:
+        axes.barh(list(rates), medians, color=COLOURS[0])
+    for place, value in enumerate(medians):
+        axes.annotate(
+            f"{value:,.0f}", (value, place), (7, 0), textcoords="offset points", va="center"
+        )
+    axes.set(title=title, xlabel=unit)
     axes.invert_yaxis()
-    axes.margins(x=0.18)
+    axes.margins(x=0.25, y=0.2)
 
 
 def _shares(axes: Axes, shares: dict[str, float]) -> None:
