@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -50,14 +51,7 @@ class Project:
             **environment,
         }
         self.environment.pop("DVC_ROOT", None)
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT,
-            capture_output=True,
-            check=True,
-            text=True,
-        ).stdout
-        for name in filter(None, listed.split("\0")):
+        for name in tracked_files():
             of_another_run = name == "dvc.lock" or name.startswith("trained/")
             if (ROOT / name).is_file() and not of_another_run:
                 (self.root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -112,6 +106,20 @@ class Project:
         """What metrics/<name>.json says."""
         found: dict[str, Any] = json.loads((self.root / "metrics" / f"{name}.json").read_text())
         return found
+
+
+def tracked_files() -> list[str]:
+    """What git has of this project, or would have of it, in a folder that is no repository."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    with tempfile.TemporaryDirectory() as empty:
+        environment = dict(os.environ)
+        if not (ROOT / ".git").exists():
+            subprocess.run(["git", "init", "-q", "--bare", empty], check=True)
+            environment |= {"GIT_DIR": empty, "GIT_WORK_TREE": str(ROOT)}
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, check=True, text=True
+        )
+    return list(filter(None, done.stdout.split("\0")))
 
 
 def stages_run(output: str) -> list[str]:

@@ -76,6 +76,23 @@ def test_a_python_without_the_packages_is_refused_in_one_line(tmp_path: Path) ->
     assert done.returncode == 1
 
 
+def test_without_git_set_up_says_so_and_the_pipeline_runs(tmp_path: Path) -> None:
+    """As in a folder made of a ZIP file."""
+    project = Project(tmp_path)
+    shutil.rmtree(project.root / ".git")
+    (project.root / ".venv").symlink_to(BIN.parent)
+    set_up = ("make", "-o", ".venv/ready", "setup")
+    said = project.run(*set_up)
+    assert "no git repository here: `dvc repro` works" in said
+    assert "git init && git add -A && git commit" in said
+    assert stages_run(project.run("dvc", "repro", "check_params")) == ["check_params"]
+    assert "no git repository" not in project.run(*set_up)
+    project.run("git", "init", "-q")
+    project.run(*set_up)
+    project.commit()
+    assert stages_run(project.run("dvc", "exp", "run", "check_params")) == []
+
+
 def test_the_launcher_is_plain_sh() -> None:
     dash = shutil.which("dash") or "sh"
     subprocess.run([dash, "-n", ROOT / "stages" / "run"], check=True)
