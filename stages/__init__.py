@@ -1,8 +1,9 @@
 """The stages of dvc.yaml, one file each; run one with `python -m stages.<name>`."""
 
-import os
+import runpy
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 if missing := [name for name in ("numpy", "gym", "h5py", "keras") if find_spec(name) is None]:
     sys.exit(
@@ -10,8 +11,9 @@ if missing := [name for name in ("numpy", "gym", "h5py", "keras") if find_spec(n
         f"{sys.executable} without {missing[0]}; `.venv/bin/dvc repro` runs stages by its own"
     )
 
-# No result may depend on how many cores there are: set before NumPy loads its BLAS.
-os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
+# By its path: to import the package is to import gym and so NumPy, which reads some of them.
+INHERITED = Path(__file__).parent.parent / "worldmodels" / "inherited.py"
+runpy.run_path(str(INHERITED))["use_own_settings"]()
 
 from worldmodels.interruption import stop_on_interrupt
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import keras
 import tensorflow as tf
 
+from worldmodels.keras_on_tensorflow import keras
 from worldmodels.params import require
 
 

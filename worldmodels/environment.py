@@ -14,6 +14,7 @@ import platform
 from pathlib import Path
 
 from worldmodels.files import written_whole
+from worldmodels.inherited import RECORDED
 
 RECORD = Path("metrics/environment.json")
 # Those that compute; the others only move results about.
@@ -24,10 +25,6 @@ PACKAGES = (
 )
 # Of the features that /proc/cpuinfo lists, those by which libraries choose their kernels.
 INSTRUCTION_SETS = ("amx", "avx", "bmi", "f16c", "fma", "sse", "ssse")
-SETTINGS = (
-    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENBLAS_CORETYPE"),
-    *("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "XLA_FLAGS"),
-)
 
 Environment = dict[str, object]
 
@@ -38,7 +35,7 @@ def environment() -> Environment:
 
     How many cores there are is not in it: no result depends on that.
     """
-    settings = {name: os.environ[name] for name in SETTINGS if name in os.environ}
+    settings = {name: os.environ[name] for name in RECORDED if name in os.environ}
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "libc": " ".join(platform.libc_ver()),

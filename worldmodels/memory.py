@@ -10,16 +10,17 @@ Read `MDNRNN` first, then `mixture_log_likelihood`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from worldmodels.errors import WorldModelsError
+from worldmodels.keras_on_tensorflow import keras
 from worldmodels.model_files import LATENT_DIM_AT_MOST, load_model, save_model
 from worldmodels.params import require
 from worldmodels.row_product import row_product
@@ -117,11 +118,13 @@ class MDNRNN:
             return_sequences=True,
             kernel_initializer=keras.initializers.GlorotUniform(seed=seed()),
             recurrent_initializer=keras.initializers.Orthogonal(seed=seed()),
+            dtype="float32",
         )
         self.lstm.build((None, None, latent_dim + ACTIONS))
         self.head = keras.layers.Dense(
             3 * mixtures * latent_dim,
             kernel_initializer=keras.initializers.GlorotUniform(seed=seed()),
+            dtype="float32",
         )
         self.head.build((None, hidden_units))
 
@@ -212,6 +215,12 @@ class MDNRNN:
         cell = tf.sigmoid(keep) * cell + tf.sigmoid(take) * tf.tanh(new)
         return tf.sigmoid(give) * tf.tanh(cell), cell
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled and copied as what it is rebuilt from; Keras' own layers cannot be."""
+        sizes = (self.latent_dim, self.hidden_units, self.mixtures)
+        weights = [weight.numpy() for weight in self.weights]
+        return _rebuilt, (*sizes, self.vae_digest, self.centre, weights)
+
     def save(self, path: str | Path) -> None:
         """Write weights and what is needed to rebuild the model; see `model_files`."""
         save_model(
@@ -248,6 +257,22 @@ class MDNRNN:
             model.centre = stored.weights.pop()
         stored.assign_to(model.weights)
         return model
+
+
+def _rebuilt(
+    latent_dim: int,
+    hidden_units: int,
+    mixtures: int,
+    vae_digest: str,
+    centre: NDArray[np.float32],
+    weights: Sequence[NDArray[np.float32]],
+) -> MDNRNN:
+    rng = np.random.default_rng(0)
+    memory = MDNRNN(latent_dim, hidden_units, mixtures, rng=rng, vae_digest=vae_digest)
+    memory.centre = centre.copy()
+    for variable, weight in zip(memory.weights, weights, strict=True):
+        variable.assign(weight)
+    return memory
 
 
 def _weight_shapes(latent_dim: int, hidden_units: int, mixtures: int) -> list[tuple[int, ...]]:

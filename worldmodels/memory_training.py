@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from worldmodels.checkpoints import Checkpoint
 from worldmodels.errors import WorldModelsError
+from worldmodels.keras_on_tensorflow import keras
 from worldmodels.latents import LatentSequences, Sequences
 from worldmodels.memory import ACTIONS, MDNRNN, MemoryParams
 from worldmodels.progress import Progress

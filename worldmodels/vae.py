@@ -49,17 +49,18 @@ Architecture after Ha & Schmidhuber 2018, appendix A.1. Read `VAE` first, then
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, cast, get_args
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from worldmodels.errors import WorldModelsError
 from worldmodels.frames import LARGEST_SIDE, SMALLEST_SIDE
+from worldmodels.keras_on_tensorflow import keras
 from worldmodels.model_files import LATENT_DIM_AT_MOST, file_digest, load_model, save_model
 from worldmodels.params import require
 from worldmodels.row_product import row_product
@@ -275,6 +276,12 @@ class VAE:
         share = np.linspace(0.0, 1.0, steps, dtype=np.float32)[:, None]
         return self.decode((1.0 - share) * first + share * last)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled and copied as what it is rebuilt from; Keras' own models cannot be."""
+        weights = [weight.numpy() for weight in self.weights]
+        made_of = (self.image_shape, self.latent_dim, self.precision, self.digest, weights)
+        return _rebuilt, made_of
+
     def save(self, path: str | Path) -> None:
         """Write weights and what is needed to rebuild the model; see `model_files`."""
         save_model(
@@ -306,6 +313,20 @@ class VAE:
         stored.assign_to(model.weights)
         model.digest = file_digest(path)
         return model
+
+
+def _rebuilt(
+    image_shape: tuple[int, int],
+    latent_dim: int,
+    precision: Precision,
+    digest: str,
+    weights: Sequence[NDArray[np.float32]],
+) -> VAE:
+    vae = VAE(image_shape, latent_dim, precision=precision, rng=np.random.default_rng(0))
+    vae.digest = digest
+    for variable, weight in zip(vae.weights, weights, strict=True):
+        variable.assign(weight)
+    return vae
 
 
 def _pixels(frames: Tensor) -> Tensor:
@@ -344,12 +365,14 @@ def _build(
         return keras.initializers.GlorotUniform(seed=int(rng.integers(2**31)))
 
     maps = _feature_maps(image_shape)
-    picture = keras.Input((*image_shape, 3))
+    # Whatever Keras' own configuration says about types and the order of axes.
+    exact, order = {"dtype": "float32"}, {"data_format": "channels_last"}
+    picture = keras.Input((*image_shape, 3), **exact)
     features = picture
     for filters, feature_map in zip(FILTERS, maps[:-1], strict=True):
         rows, columns = _left_over(feature_map)
         if rows or columns:
-            padding = keras.layers.ZeroPadding2D(((0, rows), (0, columns)), dtype=policy)
+            padding = keras.layers.ZeroPadding2D(((0, rows), (0, columns)), dtype=policy, **order)
             features = padding(features)
         features = keras.layers.Conv2D(
             filters,
@@ -358,15 +381,18 @@ def _build(
             activation="relu",
             kernel_initializer=initializer(),
             dtype=policy,
+            **order,
         )(features)
-    features = keras.layers.Flatten()(features)
-    features = keras.layers.Dense(2 * latent_dim, kernel_initializer=initializer())(features)
+    features = keras.layers.Flatten(**exact, **order)(features)
+    features = keras.layers.Dense(2 * latent_dim, kernel_initializer=initializer(), **exact)(
+        features
+    )
     encoder = keras.Model(picture, features)
 
-    z = keras.Input((latent_dim,))
+    z = keras.Input((latent_dim,), **exact)
     top = (*maps[-1], FILTERS[-1])
-    features = keras.layers.Dense(int(np.prod(top)), kernel_initializer=initializer())(z)
-    features = keras.layers.Reshape(top)(features)
+    features = keras.layers.Dense(int(np.prod(top)), kernel_initializer=initializer(), **exact)(z)
+    features = keras.layers.Reshape(top, **exact)(features)
     for filters, (height, width) in zip((*FILTERS[-2::-1], 3), maps[-2::-1], strict=True):
         features = keras.layers.Conv2DTranspose(
             filters,
@@ -375,6 +401,7 @@ def _build(
             activation=None if (height, width) == image_shape else "relu",
             kernel_initializer=initializer(),
             dtype=policy,
+            **order,
         )(features)
         features = features[:, :height, :width]  # without what the encoder had added
     return encoder, keras.Model(z, keras.layers.Activation("sigmoid", dtype="float32")(features))

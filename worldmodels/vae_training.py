@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from worldmodels.checkpoints import Checkpoint
 from worldmodels.errors import WorldModelsError
 from worldmodels.frame_batches import FrameBatches
+from worldmodels.keras_on_tensorflow import keras
 from worldmodels.progress import Progress
 from worldmodels.training_checkpoint import Means, Position, TrainingCheckpoint
 from worldmodels.vae import VAE, VAEParams
