@@ -10,8 +10,10 @@ Rates = dict[str, list[float]]  # what was measured, to its rates, one a round
 
 
 def stay_on_one_core() -> None:
-    """Keep this process and its children on one core, as one simulator in one process would be."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    """Keep this process and its children on one core, as one simulator in one process would be,
+    where the system can do that (macOS cannot)."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def in_turn(subjects: Mapping[str, Callable[[], float]], *, rounds: int) -> Rates:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from worldmodels import environment as module
 from worldmodels.environment import environment, record_environment
+from worldmodels.stage_run import run_stage
 
 
 def stages_in(path: Path) -> list[list[str]]:
@@ -53,3 +55,17 @@ def test_a_file_that_is_none_of_ours_is_begun_anew(tmp_path: Path, content: str)
     path.write_text(content)
     record_environment("sample", path)
     assert stages_in(path) == [["sample"]]
+
+
+def test_a_stage_is_logged_where_no_cores_can_be_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
+    monkeypatch.setenv("WORLDMODELS_WORKERS", "7")
+    run_stage("a_stage", lambda: None)
+    monkeypatch.delenv("WORLDMODELS_WORKERS")
+    run_stage("a_stage", lambda: None)
+    workers = [line.rsplit(",")[-1] for line in Path("logs/stages.csv").read_text().splitlines()]
+    assert workers[:2] == ["workers", "7"]
+    assert int(workers[2]) >= 1

@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodels.cores import core_count
 from worldmodels.episode_play import Episode, EpisodePlay, Outcome, RolloutError
 from worldmodels.errors import WorldModelsError
 
@@ -67,7 +68,7 @@ def worker_count() -> int:
     """
     text = os.environ.get("WORLDMODELS_WORKERS")
     if text is None:
-        return len(os.sched_getaffinity(0))
+        return core_count()
     if not text.isdigit() or int(text) < 1:
         raise RolloutError(
             f"WORLDMODELS_WORKERS: expected a whole number above 0, got {text!r}; "

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from worldmodels.checkpoints import Checkpoint, stage_checkpoint
+from worldmodels.cores import core_count
 from worldmodels.environment import record_environment
 from worldmodels.errors import WorldModelsError
 from worldmodels.params import ParameterError
@@ -61,6 +62,6 @@ def _log(name: str, seconds: float) -> None:
     LOG.parent.mkdir(exist_ok=True)
     if not LOG.exists() or LOG.read_text().partition("\n")[0] != COLUMNS:
         LOG.write_text(COLUMNS + "\n")
-    workers = os.environ.get("WORLDMODELS_WORKERS", len(os.sched_getaffinity(0)))
+    workers = os.environ.get("WORLDMODELS_WORKERS") or core_count()
     with LOG.open("a") as log:
         log.write(f"{name},{ended},{seconds:.1f},{own:.0f},{worker:.0f},{workers}\n")
