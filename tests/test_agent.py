@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import shutil
 from collections.abc import Callable
+from contextlib import chdir
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +17,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 import worldmodels
-from worldmodels.agent import Agent, AgentPolicy, load_policy
+from worldmodels.agent import AgentPolicy, load_policy
+from worldmodels.agent_process import Agent
 from worldmodels.controller import LinearController, controller_shape
 from worldmodels.episode_play import Episode
 from worldmodels.errors import WorldModelsError
@@ -225,6 +230,34 @@ def test_slots_that_are_not_asked_stay_where_they_were(
     assert np.array_equal(late, expected[:, 1])
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_models_and_policies_can_be_pickled_and_copied(
+    copied: Callable[..., Any],
+    make_policy: Callable[..., AgentPolicy],
+    lively_vae: VAE,
+    memory: MDNRNN,
+    frames: NDArray[np.uint8],
+    candidates: NDArray[np.float64],
+) -> None:
+    vae, other = copied(lively_vae), copied(memory)
+    assert np.array_equal(vae.encode(frames[0])[0], lively_vae.encode(frames[0])[0])
+    vae.weights[0].assign_add(tf.ones_like(vae.weights[0]))  # and leaves the first alone
+    assert not np.array_equal(vae.encode(frames[0])[0], lively_vae.encode(frames[0])[0])
+    assert np.array_equal(other.centre, memory.centre)
+    z, action = np.ones((1, 5, 4), np.float32), np.ones((1, 5, 3), np.float32)
+    for one, two in zip(other.predict(z, action), memory.predict(z, action), strict=True):
+        assert np.array_equal(one, two)
+    controller = LinearController(np.ones(SHAPE, np.float32), ("z", "h"), "mean")
+    assert np.array_equal(copied(controller).weights, controller.weights)
+    policy = make_policy(latent="sample")
+    begin_all(policy, candidates)
+    for seen in frames[:3]:
+        policy.act(seen)
+    going_on = copied(policy)
+    for seen in frames[3:]:
+        assert np.array_equal(going_on.act(seen), policy.act(seen))
+
+
 def test_seed_0_draws_its_own_repeatable_noise(
     make_policy: Callable[..., AgentPolicy],
     frames: NDArray[np.uint8],
@@ -303,7 +336,8 @@ def agent_folder(lively_vae: VAE, memory: MDNRNN, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="module")
 def agent(agent_folder: Path) -> Agent:
-    return Agent.load(agent_folder)
+    with chdir(agent_folder):  # its process would note in a checkout's scratch what it has vetted
+        return Agent.load(agent_folder)
 
 
 @pytest.fixture
@@ -312,19 +346,12 @@ def gym_frames() -> NDArray[np.uint8]:
     return np.random.default_rng(8).integers(0, 256, (3, 2, 96, 96, 3), dtype=np.uint8)
 
 
-def test_the_agent_sees_what_sampling_stores(
-    agent: Agent, gym_frames: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[NDArray[np.uint8]] = []
-    act = AgentPolicy.act
-    monkeypatch.setattr(
-        AgentPolicy, "act", lambda self, x, *slots: (seen.append(x), act(self, x, *slots))[1]
-    )
+def test_the_agent_sees_what_sampling_stores(agent: Agent, gym_frames: NDArray[np.uint8]) -> None:
     agent.reset(batch_size=2)
     for frames in gym_frames:
         agent.act(frames)
-    for frames, batch in zip(gym_frames, seen, strict=True):
-        assert np.array_equal(batch, [preprocess(frame, (32, 32)) for frame in frames])
+        seen, *_ = agent.view()
+        assert np.array_equal(seen, [preprocess(frame, (32, 32)) for frame in frames])
 
 
 def test_the_agent_acts_as_its_policy_does(agent: Agent, gym_frames: NDArray[np.uint8]) -> None:
@@ -335,7 +362,8 @@ def test_the_agent_acts_as_its_policy_does(agent: Agent, gym_frames: NDArray[np.
     policy.begin(0, Episode(track_seed=1, noise_seed=5))
     for frames, action in zip(gym_frames, actions, strict=True):
         assert action.shape == (3,)
-        assert np.array_equal(policy.act(preprocess(frames[0], (32, 32))[None])[0], action)
+        expected = policy.act(preprocess(frames[0], (32, 32))[None])[0]
+        assert action == pytest.approx(expected, abs=1e-6)  # this process has other threads
 
 
 def test_a_reset_begins_anew_and_seed_0_is_a_seed(
@@ -365,7 +393,10 @@ def test_frames_that_do_not_fit_are_refused(agent: Agent, gym_frames: NDArray[np
         agent.act(gym_frames[0, 0, :60])
 
 
-def test_a_missing_part_is_named(agent_folder: Path, tmp_path: Path) -> None:
+def test_a_missing_part_is_named(
+    agent_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     shutil.copytree(agent_folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / "memory.h5").unlink()
     with pytest.raises(ModelFileError, match=rf"{tmp_path}/memory.h5: no such file"):
@@ -376,6 +407,7 @@ def test_a_memory_fitted_to_another_vae_is_refused(
     agent_folder: Path, tmp_path: Path, tiny_memory: MDNRNN, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worldmodels.agent.use_one_core", lambda: None)  # for a new process only
+    monkeypatch.chdir(tmp_path)
     shutil.copytree(agent_folder, tmp_path, dirs_exist_ok=True)
     vae, memory = str(tmp_path / "vae.h5"), str(tmp_path / "memory.h5")
 
@@ -392,13 +424,37 @@ def test_a_memory_fitted_to_another_vae_is_refused(
             load()
 
 
-def test_a_controller_that_does_not_fit_is_refused(agent_folder: Path, tmp_path: Path) -> None:
+def test_a_controller_that_does_not_fit_is_refused(
+    agent: Agent, agent_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     shutil.copytree(agent_folder, tmp_path, dirs_exist_ok=True)
     LinearController(np.zeros((9, 3), np.float32), ("z", "h"), "mean").save(
         tmp_path / "controller.h5"
     )
     with pytest.raises(WorldModelsError, match=r"controller: expected 39 numbers"):
         Agent.load(tmp_path)
+    before = agent.controller
+    with pytest.raises(WorldModelsError, match=r"controller: expected 39 numbers"):
+        agent.controller = LinearController.load(tmp_path / "controller.h5")
+    assert agent.controller is before
+
+
+def test_an_agent_can_be_given_another_controller(
+    agent: Agent, lively_vae: VAE, memory: MDNRNN, gym_frames: NDArray[np.uint8]
+) -> None:
+    before = agent.controller
+    weights = np.random.default_rng(11).normal(size=(5, 3)).astype(np.float32)
+    agent.controller = LinearController(weights, ("z",), "mean")
+    agent.reset(seed=3)
+    actions = [agent.act(frames[0]) for frames in gym_frames]
+    policy = AgentPolicy(lively_vae, memory, inputs=("z",), latent="mean", batch_size=1)
+    policy.set_candidates(weights.reshape(1, -1).astype(np.float64))
+    policy.begin(0, Episode(track_seed=1))
+    for frames, action in zip(gym_frames, actions, strict=True):
+        expected = policy.act(preprocess(frames[0], (32, 32))[None])[0]
+        assert action == pytest.approx(expected, abs=1e-6)  # this process has other threads
+    agent.controller = before
 
 
 def test_the_names_of_the_package_load_when_they_are_used() -> None:

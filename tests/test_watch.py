@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from worldmodels import watch
-from worldmodels.agent import Agent
+from worldmodels.agent_process import Agent
 from worldmodels.car_racing import FastCarRacing
 from worldmodels.controller import LinearController
 from worldmodels.evolution_log import CURRENT
@@ -26,8 +26,11 @@ from worldmodels.watch import Moment, drive, follow, main
 STEPS = 5
 
 
-@pytest.fixture
-def agent(tiny_vae: VAE, tiny_memory: MDNRNN) -> Agent:
+@pytest.fixture(scope="module")
+def agent() -> Agent:
+    tiny_vae = VAE((32, 32), 4, rng=np.random.default_rng(1))
+    tiny_memory = MDNRNN(4, 8, 2, rng=np.random.default_rng(2))
+    tiny_memory.centre = np.random.default_rng(3).normal(size=12, scale=0.1).astype(np.float32)
     weights = np.random.default_rng(3).normal(size=(13, 3)).astype(np.float32)
     return Agent(tiny_vae, tiny_memory, LinearController(weights, ("z", "h"), "mean"))
 
@@ -53,7 +56,8 @@ def test_beside_it_are_v_s_reconstruction_and_what_m_had_expected_to_see(
     moments = list(drive(agent, seed=4, steps=STEPS))
     seen = np.stack([moment.seen for moment in moments])
     z, _ = agent.vae.encode(seen)
-    assert np.array_equal(moments[2].reconstruction, agent.vae.decode(z)[2])
+    difference = np.abs(moments[2].reconstruction.astype(int) - agent.vae.decode(z)[2])
+    assert difference.max() <= 1  # a batch of five, and more threads, round in another way
     actions = np.stack([moment.action for moment in moments])
     log_weight, mean, _ = (part.numpy()[0] for part in agent.memory.predict(z[None], actions[None]))
     expected = agent.vae.decode((np.exp(log_weight) * mean).sum(axis=-1))
@@ -221,7 +225,8 @@ def test_following_takes_up_the_mean_as_it_stands_at_each_episode_s_start(
     shutil.rmtree("scratch")  # the evolution has ended
     assert list(following) == []
     for moments, mean, track in ((first, means[0], 4), (second, means[1], 5)):
-        expected = drive(Agent(agent.vae, agent.memory, mean), seed=track, steps=STEPS)
+        agent.controller = mean
+        expected = drive(agent, seed=track, steps=STEPS)
         for moment, other in zip(moments, expected, strict=True):
             assert np.array_equal(moment.action, other.action)
             assert np.array_equal(moment.seen, other.seen)

@@ -26,7 +26,7 @@ os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
 register_environments()
 
 if TYPE_CHECKING:
-    from worldmodels.agent import Agent
+    from worldmodels.agent_process import Agent
     from worldmodels.episodes import read_episodes
     from worldmodels.memory import MDNRNN
     from worldmodels.vae import VAE
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["MDNRNN", "VAE", "Agent", "__version__", "read_episodes"]
 
 _MODULE_OF = {
-    "Agent": "agent",
+    "Agent": "agent_process",
     "MDNRNN": "memory",
     "VAE": "vae",
     "read_episodes": "episodes",

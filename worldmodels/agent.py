@@ -3,13 +3,13 @@
 At every step V turns the frame into z, C turns [z, h], less M's centre, into an action, and M turns
 (z, action) and its state into the next h: C sees what M made of everything up to the last step.
 `AgentPolicy` does this for many episodes and many controllers at once in one compiled graph, of the
-smallest of a few fixed shapes that holds them; `Agent` is the same for people: gym frames in, gym
-actions out. Read `AgentPolicy.act` first.
+smallest of a few fixed shapes that holds them; `AgentModels` is the same with gym's frames, for
+`agent_process`, whose `Agent` is for people. Read `AgentPolicy.act` first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,10 +64,25 @@ class AgentPolicy:
         self._noise = [np.zeros((1, vae.latent_dim), np.float32)] * batch_size  # a row a step
         self._step = np.zeros(batch_size, int)
         self._candidates = np.zeros((0, *self._shape), np.float32)
+        self._graphs = self._new_graphs()
+
+    def _new_graphs(self) -> dict[int, Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]]:
         # Autograph would leave a temporary file behind for each function, in each worker.
-        self._graphs = {
-            rows: tf.function(self._decide, autograph=False) for rows in batch_shapes(batch_size)
-        }
+        shapes = batch_shapes(len(self._step))
+        return {rows: tf.function(self._decide, autograph=False) for rows in shapes}
+
+    def __getstate__(self) -> dict[str, object]:
+        """All but the graphs, episodes that run included."""
+        return {name: value for name, value in vars(self).items() if name != "_graphs"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self._graphs = self._new_graphs()
+
+    @property
+    def hidden(self) -> NDArray[np.float32]:
+        """M's h for every slot, after what it did last; (slots, hidden_units)."""
+        return self._hidden
 
     def set_candidates(self, candidates: NDArray[np.float64] | None) -> None:
         """Take the controllers that `Episode.candidate` numbers, each as a flat vector.
@@ -169,41 +184,41 @@ def policy_maker(
     )
 
 
-class Agent:
-    """A trained agent that drives CarRacing.
+class AgentModels:
+    """V, M and C of one agent, and the episodes that it drives, in this process; what an
+    `agent_process.Agent` has in its own.
 
-    >>> agent = Agent.load("models")
-    >>> agent.reset(batch_size=1, seed=7)
-    >>> action = agent.act(frame)  # (96, 96, 3) uint8 from gym to (3,) float32 for gym
+    Raises:
+        WorldModelsError: they do not fit each other.
     """
 
     def __init__(self, vae: VAE, memory: MDNRNN, controller: LinearController) -> None:
         self.vae, self.memory, self.controller = vae, memory, controller
         self._policies: dict[int, AgentPolicy] = {}
-        self.reset()
+        self.reset(1, 0)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Agent:
-        """The agent whose vae.h5, memory.h5 and controller.h5 lie in `folder`.
-
-        Raises:
-            WorldModelsError: one is missing, damaged, or does not fit the others.
-        """
-        folder = Path(folder)
+    def load(cls, folder: Path, controller: Path) -> AgentModels:
+        """V and M from vae.h5 and memory.h5 of `folder`, and this C."""
         return cls(
             VAE.load(folder / "vae.h5"),
             MDNRNN.load(folder / "memory.h5"),
-            LinearController.load(folder / "controller.h5"),
+            LinearController.load(controller),
         )
 
-    def reset(self, batch_size: int = 1, *, seed: int = 0) -> None:
-        """Begin `batch_size` episodes.
+    def take_controller(self, controller: LinearController) -> None:
+        """Drive with another C, from an episode that begins now on."""
+        before, self.controller = self.controller, controller
+        self._policies = {}
+        try:
+            self.reset(1, 0)
+        except WorldModelsError:
+            self.controller = before
+            self.reset(1, 0)
+            raise
 
-        Args:
-            batch_size: frames that every `act` will be given.
-            seed: of the noise of the first episode, the others' follow; only a controller that
-                samples z draws any.
-        """
+    def reset(self, batch_size: int, seed: int) -> None:
+        """As `agent_process.Agent.reset` says."""
         if batch_size not in self._policies:
             self._policies[batch_size] = AgentPolicy(
                 self.vae,
@@ -216,26 +231,21 @@ class Agent:
         self._policy.set_candidates(self.controller.weights.reshape(1, -1).astype(np.float64))
         for slot in range(batch_size):
             self._policy.begin(slot, Episode(track_seed=0, noise_seed=seed + slot))
+        self._seen = np.zeros((batch_size, *self.vae.image_shape, 3), np.uint8)
 
     def act(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Choose the next action.
-
-        Args:
-            frames: gym's, (96, 96, 3) uint8, or a batch of them, (batch_size, 96, 96, 3).
-
-        Returns:
-            (3,) float32 for one frame, (batch_size, 3) for a batch: steering in [-1, 1], gas and
-            brake in [0, 1].
-
-        Raises:
-            WorldModelsError: other shapes, or another batch size than at `reset`.
-        """
-        single = frames.ndim == 3
-        batch = frames[None] if single else frames
-        if len(batch) != self._batch_size:
+        """As `agent_process.Agent.act` says, for a batch."""
+        if len(frames) != self._batch_size:
             raise WorldModelsError(
-                f"frames: expected {self._batch_size}, as given to reset, got {len(batch)}"
+                f"frames: expected {self._batch_size}, as given to reset, got {len(frames)}"
             )
-        seen = np.stack([preprocess(frame, self.vae.image_shape) for frame in batch])
-        action = self._policy.act(seen)
-        return action[0] if single else action
+        self._seen = np.stack([preprocess(frame, self.vae.image_shape) for frame in frames])
+        return self._policy.act(self._seen)
+
+    def view(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+        """As `agent_process.Agent.view` says."""
+        z, _ = self.vae.encode(self._seen)
+        log_weight, mean, _ = self.memory.mixture(self._policy.hidden)
+        expected_z = tf.reduce_sum(tf.exp(log_weight) * mean, axis=-1).numpy()
+        reconstruction, expected = np.split(self.vae.decode(np.concatenate([z, expected_z])), 2)
+        return self._seen, reconstruction, expected

@@ -17,25 +17,20 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from worldmodels.agent import Agent
+from worldmodels.agent_process import Agent
 from worldmodels.arguments import integer
 from worldmodels.car_racing import FastCarRacing
 from worldmodels.controller import LinearController
-from worldmodels.determinism import hide_gpu
 from worldmodels.errors import WorldModelsError
 from worldmodels.evolution_log import CURRENT
 from worldmodels.files import require_writable, written_whole
 from worldmodels.film import FRAMES_A_SECOND, Film
-from worldmodels.frames import preprocess
-from worldmodels.memory import MDNRNN
 from worldmodels.params import SEEDS
 from worldmodels.progress import Progress
 from worldmodels.rounds import AGAIN, FIRST
-from worldmodels.vae import VAE
 
 STEPS = 1000  # CarRacing's own limit
 COLUMN = 200  # pixels, the width of what V and M see
@@ -73,16 +68,12 @@ def drive(agent: Agent, *, seed: int, steps: int = STEPS) -> Iterator[Moment]:
     env = FastCarRacing(render_mode="rgb_array")
     frame, _ = env.reset(seed=seed)
     agent.reset(seed=seed)
-    hidden = cell = np.zeros((1, agent.memory.hidden_units), np.float32)
     total, expected = 0.0, None
     for _ in range(steps):
-        seen = preprocess(frame, agent.vae.image_shape)
         action = agent.act(frame)
-        z, _ = agent.vae.encode(seen[None])
-        hidden, cell = agent.memory.step(z, action[None], hidden, cell)
-        (reconstruction,) = agent.vae.decode(z)
+        seen, reconstruction, predicted = (part[0] for part in agent.view())
         yield Moment(env.render(), seen, reconstruction, expected, action, total)
-        (expected,) = agent.vae.decode(_mean_of_mixture(*agent.memory.mixture(hidden)))
+        expected = predicted
         frame, reward, terminated, truncated, _ = env.step(action.astype(np.float64))
         total += float(reward)
         if terminated or truncated:
@@ -96,6 +87,8 @@ def follow(*, seed: int, steps: int = STEPS) -> Iterator[Moment]:
     Raises:
         WorldModelsError: no evolution has ended a generation yet.
     """
+    agent: Agent | None = None
+    search: Path | None = None
     for track in count(seed):
         means = {
             path: round_.models
@@ -110,15 +103,11 @@ def follow(*, seed: int, steps: int = STEPS) -> Iterator[Moment]:
         if not means:
             return  # it has ended, and its result is in models/
         newest = max(means, key=os.path.getmtime)
-        models = Path(means[newest])
-        vae, memory = VAE.load(models / "vae.h5"), MDNRNN.load(models / "memory.h5")
-        agent = Agent(vae, memory, LinearController.load(newest))
+        if agent and newest.parent == search:
+            agent.controller = LinearController.load(newest)
+        else:  # another evolution, with a V and M of its own
+            agent, search = Agent.load(means[newest], controller=newest), newest.parent
         yield from drive(agent, seed=track, steps=steps)
-
-
-def _mean_of_mixture(log_weight: tf.Tensor, mean: tf.Tensor, _: tf.Tensor) -> NDArray[np.float32]:
-    expected: NDArray[np.float32] = tf.reduce_sum(tf.exp(log_weight) * mean, axis=-1).numpy()
-    return expected
 
 
 def draw(moment: Moment) -> NDArray[np.uint8]:
@@ -264,7 +253,6 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.film:
         os.environ["SDL_VIDEODRIVER"] = "dummy"  # gym draws without a display
-    hide_gpu()
     try:
         if options.follow and options.film:
             raise WorldModelsError(
