@@ -197,9 +197,32 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
 
 def test_an_unknown_key_gets_the_nearest_name(tmp_path: Path) -> None:
     message = refusal(tmp_path, latnet_dim="3")
-    assert message.startswith("vae.latnet_dim: unknown key, did you mean latent_dim?")
+    assert message.startswith("vae.latnet_dim: unknown key, did you mean vae.latent_dim?")
+    assert "did you mean vae.latent_dim?" in refusal(tmp_path, LatentDim="3")
     message = refusal(tmp_path, qqq="3")
     assert message.startswith("vae.qqq: unknown key, expected latent_dim, learning_rate")
+
+
+def test_a_choice_gets_the_nearest_one(tmp_path: Path) -> None:
+    message = refusal(tmp_path, loss="men")
+    assert message.startswith(
+        "vae.loss: expected one of 'sum', 'mean', got 'men' (str), did you mean"
+    )
+    assert "did you mean mean?;" in message
+    assert "did you mean" not in refusal(tmp_path, loss="42")
+
+
+def test_a_key_at_another_group_s_place_gets_its_own(tmp_path: Path) -> None:
+    path = write_group(tmp_path, hidden_units="3")
+    path.write_text(path.read_text() + "memory: {hidden_units: 256}\n")
+    with pytest.raises(ParameterError, match=r"unknown key, did you mean memory.hidden_units\?"):
+        load_group("vae", VisionParams, path)
+    path = write_group(tmp_path)
+    path.write_text(path.read_text() + "latent_dim: 8\n")
+    with pytest.raises(
+        ParameterError, match=r"^latent_dim: expected a group .* mean vae.latent_dim"
+    ):
+        read_params(path)
 
 
 def again(path: Path, text: str, **changes: str | None) -> VisionParams:
@@ -229,7 +252,9 @@ def test_a_refusal_names_the_round_s_key_that_the_value_stands_at(tmp_path: Path
             assert caught.value.key == key
     with pytest.raises(ParameterError, match=r"^vae.latent_dim: expected .* got nothing"):
         again(tmp_path, "{clip: 1}", latent_dim=None)
-    with pytest.raises(ParameterError, match=r"^vae_again.latnet_dim: .*did you mean latent_dim"):
+    with pytest.raises(
+        ParameterError, match=r"^vae_again.latnet_dim: .*did you mean vae_again.latent_dim"
+    ):
         again(tmp_path, "{latnet_dim: 3}")
     with pytest.raises(ParameterError, match=r"^vae_again: expected this group .* got only vae;"):
         load_group("vae_again", VisionParams, write_group(tmp_path))

@@ -93,7 +93,14 @@ def test_an_override_gives_what_a_person_means(
         ("driving.speeds=[fast]", "expected a list [a finite number, ...], got ['fast'] (list)"),
         ("driving.speeds=[]", "expected 1 to 100 numbers, each from 1 to 100, got [] (list)"),
         ("controller.inputs=[]", "expected [z] or [z, h], got [] (list)"),
-        ("+vae.latnet_dim=3", "unknown key, did you mean latent_dim?"),
+        ("+vae.latnet_dim=3", "unknown key, did you mean vae.latent_dim?"),
+        ("+vae.latentdim=8", "unknown key, did you mean vae.latent_dim?"),
+        ("+latent_dim=8", "expected a group of keys, got 8 (int), did you mean vae.latent_dim?"),
+        ("+vae.hidden_units=8", "unknown key, did you mean memory.hidden_units?"),
+        (
+            "controller.latent=sampel",
+            "expected one of 'sample', 'mean', got 'sampel' (str), did you mean sample?",
+        ),
     ],
 )
 def test_an_override_that_means_nothing_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -113,7 +120,9 @@ def test_the_second_round_follows_the_first_but_for_what_is_put_in_with_a_plus(
         override(tmp_path, "vae.beta=-1")
     with pytest.raises(ParameterError, match=r"^vae_again.beta: expected .*, got -1.0"):
         override(tmp_path, "+vae_again.beta=-1")
-    with pytest.raises(ParameterError, match=r"^vae_again.beat: unknown key, did you mean beta"):
+    with pytest.raises(
+        ParameterError, match=r"^vae_again.beat: unknown key, did you mean vae_again.beta"
+    ):
         override(tmp_path, "+vae_again.beat=1")
 
 

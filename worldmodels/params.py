@@ -7,16 +7,15 @@ beside the thing that it configures and refuses nonsense in `__post_init__` with
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from worldmodels.errors import WorldModelsError
 from worldmodels.param_kinds import NotOfKindError, coerce, in_words
 from worldmodels.plain_yaml import Value, read_mapping
-from worldmodels.wording import cut, key_shown, listed, shown
+from worldmodels.wording import cut, key_shown, listed, nearest, shown
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -134,8 +133,8 @@ def require_only_groups(found: Iterable[str], known: list[str]) -> None:
     """
     for group in found:
         if group not in known:
-            nearest = difflib.get_close_matches(group, known, n=1)
-            guess = f"did you mean {nearest[0]}?" if nearest else f"expected {listed(known)}"
+            meant = nearest(group, known)
+            guess = f"did you mean {meant}?" if meant else f"expected {listed(known)}"
             raise ParameterError(f"unknown group, {guess}", key=key_shown(group))
 
 
@@ -176,8 +175,10 @@ def group_of(
 
     for key in own:
         if key not in names:
-            nearest = difflib.get_close_matches(str(key), names, n=1)
-            guess = f"did you mean {nearest[0]}?" if nearest else f"expected {listed(names)}"
+            meant = nearest(key, names)
+            others = {name: keys for name, keys in groups.items() if name != group}
+            place = f"{group}.{meant}" if meant else _only_place(key, others)
+            guess = f"did you mean {place}?" if place else f"expected {listed(names)}"
             raise ParameterError(f"unknown key, {guess}", key=f"{group}.{key_shown(key)}")
     for name in names:
         if name not in values:
@@ -191,6 +192,9 @@ def group_of(
         except NotOfKindError:
             expected = in_words(kinds[name])
             problem = f"expected {expected}, got {shown(values[name])}"
+            if get_origin(kinds[name]) is Literal:
+                meant = nearest(values[name], map(str, get_args(kinds[name])))
+                problem += f", did you mean {meant}?" if meant else ""
             raise ParameterError(problem, key=key_of(name)) from None
     try:
         return cls(**coerced)
@@ -208,13 +212,14 @@ def read_params(path: str | Path = "params.yaml") -> dict[str, dict[str, Value]]
         WorldModelsError: the file is missing, is not YAML, or is not a mapping.
         ParameterError: a group is not a mapping.
     """
-    groups: dict[str, dict[str, Value]] = {}
-    for group, values in read_mapping(path).items():
-        if not isinstance(values, dict):
-            raise ParameterError(
-                f"expected a group of keys, got {shown(values)}", key=key_shown(group)
-            )
-        groups[group] = values
+    found = read_mapping(path)
+    groups = {group: values for group, values in found.items() if isinstance(values, dict)}
+    for group, values in found.items():
+        if group not in groups:
+            place = _only_place(group, groups)
+            guess = f", did you mean {place}?" if place else ""
+            problem = f"expected a group of keys, got {shown(values)}{guess}"
+            raise ParameterError(problem, key=key_shown(group))
     return groups
 
 
@@ -227,6 +232,16 @@ def flatten(groups: Mapping[str, Value | dict[str, Value]]) -> dict[str, Value]:
         else:
             flat[str(key)] = value
     return flat
+
+
+def _only_place(key: object, groups: Mapping[str, Mapping[str, Value]]) -> str | None:
+    """The dotted name of `key`, where one group has it; the second round's follow the first's."""
+    having = [
+        group
+        for group, keys in groups.items()
+        if key in keys and not str(group).endswith(AGAIN_SUFFIX)
+    ]
+    return f"{having[0]}.{key}" if len(having) == 1 else None
 
 
 def _span(seeds: range) -> str:

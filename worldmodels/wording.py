@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 LONGEST_SHOWN = 80  # characters of a value in a message
@@ -26,6 +27,15 @@ def key_shown(key: object) -> str:
 def listed(names: Iterable[object]) -> str:
     """Names one after the other; of many, the first ones."""
     return cut(", ".join(key_shown(name) for name in names), 4 * LONGEST_SHOWN) or "nothing"
+
+
+def nearest(name: object, known: Iterable[str]) -> str | None:
+    """The one of `known` that whoever wrote `name` most likely meant; None if none is like it."""
+    if not isinstance(name, str) or len(name) > LONGEST_SHOWN:
+        return None
+    spellings = {one.casefold(): one for one in known}
+    found = difflib.get_close_matches(name.casefold(), spellings, n=1)
+    return spellings[found[0]] if found else None
 
 
 def cut(text: str, longest: int = LONGEST_SHOWN) -> str:
