@@ -72,12 +72,14 @@ def main(checkpoint: Checkpoint) -> None:
     shown = shown_episodes(log.rows)
     drives = {name: (log.rows[index], log.trace(index)) for name, index in shown.items()}
     draw_lines("metrics/evaluation_lines.png", drives)
+    scored = score(log.returns)
     write_metrics(
         "metrics/evaluation.json",
-        {
-            **score(log.returns),
-            "random_policy_return_mean": float(np.mean(random_returns)),
-        },
+        {name: scored.pop(name) for name in ("return_mean", "return_std")},
+    )
+    write_metrics(
+        "metrics/evaluation_details.json",
+        {**scored, "random_policy_return_mean": float(np.mean(random_returns))},
     )
 
 

@@ -104,12 +104,14 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     )
     write_metrics(
         f"metrics/{round_.named('controller')}.json",
+        {round_.named("val_return"): validation.return_mean},
+    )
+    write_metrics(
+        f"metrics/{round_.named('evolution')}.json",
         {
             "generations": params.generations,
             "frames": generations[-1].frames,
             "best_generation": best.generation,
-            "validation_return_mean": validation.return_mean,
-            "validation_return_std": validation.return_std,
             "sigma": generations[-1].sigma,
             "starts_validation_return_mean": {
                 name: one.return_mean

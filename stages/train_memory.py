@@ -62,7 +62,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     write_curve(f"metrics/{round_.named('memory_curve')}.csv", curve)
     write_metrics(
         f"metrics/{round_.named('memory')}.json",
-        {"loss": curve[-1]["loss"], "val_loss": curve[-1]["val_loss"]},
+        {round_.named("val_nll"): curve[-1]["val_loss"]},
     )
 
 

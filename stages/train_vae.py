@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -53,15 +52,21 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     curve = [asdict(row) for row in rows]
     vae.save(f"{round_.models}/vae.h5")
     write_curve(f"metrics/{round_.named('vae_curve')}.csv", curve)
-    best = curve[best_epoch(curve) - 1]
-    metrics: dict[str, Any] = {"epochs": len(curve), "best_epoch": best.pop("epoch"), **best}
     if round_.goes_on_from:
         before = VAE.load(f"{round_.goes_on_from}/vae.h5")
-        metrics["held_out_mse"] = {
-            "before": _mse_by_folder(before, params, files, held_out, seed=base.seed),
-            "after": _mse_by_folder(vae, params, files, held_out, seed=base.seed),
-        }
-    write_metrics(f"metrics/{round_.named('vae')}.json", metrics)
+        write_metrics(
+            f"metrics/{round_.named('vae_held_out')}.json",
+            {
+                "held_out_mse": {
+                    "before": _mse_by_folder(before, params, files, held_out, seed=base.seed),
+                    "after": _mse_by_folder(vae, params, files, held_out, seed=base.seed),
+                }
+            },
+        )
+    best = curve[best_epoch(curve) - 1]
+    write_metrics(
+        f"metrics/{round_.named('vae')}.json", {round_.named("val_elbo"): best["val_elbo"]}
+    )
     shown = _held_out(files, held_out, at_most=PICTURES, seed=base.seed)
     frames = next(iter(shown.epoch(0))).numpy()
     grid = frame_grid([frames, vae.reconstruct(frames, rng=rng)], scale=2)

@@ -94,9 +94,9 @@ def test_the_stage_saves_the_best_validated_mean_vector_and_never_a_candidate(
     for _, candidates in course.plays:
         if len(candidates) > 1:
             assert not (candidates.astype(np.float32) == saved.weights.ravel()).all(axis=1).any()
-    metrics = json.loads(Path("metrics/controller.json").read_text())
-    assert (metrics["generations"], metrics["best_generation"]) == (3, 2)
-    assert metrics["validation_return_mean"] == 50.0
+    told = json.loads(Path("metrics/evolution.json").read_text())
+    assert (told["generations"], told["best_generation"]) == (3, 2)
+    assert json.loads(Path("metrics/controller.json").read_text()) == {"val_return": 50.0}
     for name, generations in (("evolution", [1, 2, 3]), ("validation", [0, 1, 2, 3])):
         _, *rows = Path(f"metrics/{name}_curve.csv").read_text().splitlines()
         assert [int(row.split(",")[0]) for row in rows] == generations
@@ -138,9 +138,9 @@ def test_the_second_round_goes_on_from_what_drives_better_with_the_new_v_and_m(
     assert candidates == pytest.approx(np.tile(start, (4, 1)), abs=0.25)
     assert {one.track_seed for one in episodes} == {500}
     assert np.array_equal(saved.weights.ravel(), last.astype(np.float32))
-    metrics = json.loads(Path("metrics/controller_again.json").read_text())
-    assert (metrics["generations"], metrics["best_generation"]) == (2, 2)
-    assert metrics["starts_validation_return_mean"] == {
+    told = json.loads(Path("metrics/evolution_again.json").read_text())
+    assert (told["generations"], told["best_generation"]) == (2, 2)
+    assert told["starts_validation_return_mean"] == {
         "carried_over": starts[0],
         "as_it_was": starts[1],
     }
@@ -155,7 +155,7 @@ def test_the_second_round_goes_on_from_what_drives_better_with_the_new_v_and_m(
 def test_the_first_round_s_zeros_are_never_saved(run_stage: RunStage) -> None:
     _, saved = run_stage(FIRST, 60.0, 10.0, 50.0, 20.0)
     assert saved.weights.any()
-    assert json.loads(Path("metrics/controller.json").read_text())["best_generation"] == 2
+    assert json.loads(Path("metrics/evolution.json").read_text())["best_generation"] == 2
 
 
 def test_where_nothing_does_better_the_start_is_saved(
@@ -164,7 +164,8 @@ def test_where_nothing_does_better_the_start_is_saved(
     _, saved = run_stage(AGAIN, 10.0, 20.0, 10.0, 20.0)
     assert np.array_equal(saved.weights, controllers["as_it_was"].weights)
     metrics = json.loads(Path("metrics/controller_again.json").read_text())
-    assert (metrics["best_generation"], metrics["validation_return_mean"]) == (0, 20.0)
+    assert metrics == {"val_return_again": 20.0}
+    assert json.loads(Path("metrics/evolution_again.json").read_text())["best_generation"] == 0
 
 
 def test_going_on_the_time_left_is_judged_by_what_it_drives_itself(

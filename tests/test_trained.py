@@ -25,7 +25,7 @@ def test_models_alone_are_pushed_and_make_models_pulls_all_that_were_recorded() 
         for out in stage.get("outs", []):
             if not (isinstance(out, dict) and next(iter(out.values())) == {"push": False}):
                 pushed[out] = name
-    assert pushed.pop("data/params_checked") == "check_params"  # a line, that every stage waits for
+    assert pushed.pop("data/params_checked") == "check_params"  # a line, that `sample` waits for
     assert all(path.startswith("models/") for path in pushed)
     pulled = re.search(r"^MODELS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert pulled is not None

@@ -326,14 +326,17 @@ def test_the_report_of_the_smallest_sets_is_whole_and_the_same_twice(
     for folder in ("first", "again"):
         report(tmp_path / folder, tmp_path / "data", image_shape=image_shape)
     files = sorted(path.name for path in (tmp_path / "first").iterdir())
-    assert len(files) == 16
+    assert len(files) == 17
     for name in files:
         once, again = ((tmp_path / folder / name).read_bytes() for folder in ("first", "again"))
         assert once == again, name
         if name.endswith(".png"):
             assert cv2.imread(str(tmp_path / "first" / name)) is not None
             assert len(once) < 500_000
-    found = json.loads((tmp_path / "first" / "vision.json").read_text())
+    found = json.loads((tmp_path / "first" / "vision_details.json").read_text())
+    few = json.loads((tmp_path / "first" / "vision.json").read_text())
+    assert few["psnr"] == found["driving"]["reconstruction"]["psnr"]
+    assert few["r2_distance"] == found["driving"]["probes"]["road_distance"]
     assert [found[name]["frames"] for name in ("driving", "explored", "agent")] == [9, 8, 8]
     assert list(found["driving"]["probes"]) == list(COLUMNS)
     table = pd.read_csv(tmp_path / "first" / "vision_dimensions.csv")
@@ -348,7 +351,7 @@ def test_a_set_of_which_nothing_was_held_out_is_left_out(
         write_episodes(tmp_path / "data" / name, of_set)
     report(tmp_path, tmp_path / "data", image_shape=(32, 32), latent_dim=2)
     assert "inspect_vision: agent left out, 0 frames held out" in capsys.readouterr().out
-    assert "agent" not in json.loads((tmp_path / "vision.json").read_text())
+    assert "agent" not in json.loads((tmp_path / "vision_details.json").read_text())
     for name in ("vision_dimensions.csv", "vision_probes.csv"):  # the same columns for DVC's plots
         table = pd.read_csv(tmp_path / name)
         assert table.filter(like="agent_").isna().all(axis=None)

@@ -56,6 +56,17 @@ from worldmodels.vision_pictures import (
     draw_worst,
 )
 
+# Metrics, by their names in DVC's tables, and where they stand among the measures on `driving`.
+METRICS = {
+    "psnr": "reconstruction.psnr",
+    "edge_psnr": "reconstruction.edge_psnr",
+    "active_units": "latent_space.active_units",
+    "aggregate_kl": "generation.aggregate_kl",
+    "midpoint": "interpolation.linear.midpoint",
+    "r2_distance": "probes.road_distance",
+    "r2_curvature": "probes.curvature_ahead",
+}
+
 
 def inspect_vision(
     vae: VAE,
@@ -68,7 +79,8 @@ def inspect_vision(
     rng: np.random.Generator,
     folder: str | Path = "metrics",
 ) -> None:
-    """Measure V and write `vision.json`, and `vision_*.csv` and `.png`, to `folder`.
+    """Measure V and write `vision.json`, the few measures of `METRICS`, `vision_details.json`, all
+    of them, and `vision_*.csv` and `.png`, to `folder`.
 
     Args:
         vae: what is judged.
@@ -104,13 +116,13 @@ def inspect_vision(
     reconstructions: dict[str, Reconstruction] = {}
     of_dimensions: dict[str, Dimensions] = {}
     probes: dict[str, Probes] = {}
-    metrics: dict[str, Metrics] = {}
+    details: dict[str, Metrics] = {}
     for name, seen in sets.items():
         reconstructions[name] = reconstruction(seen)
         of_dimensions[name] = dimensions(seen, decode)
         held_out = seen.held_out
         probes[name] = probe(seen.mean, held_out.privileged, held_out.episodes)
-        metrics[name] = {
+        details[name] = {
             "frames": len(seen.mean),
             "reconstruction": reconstructions[name].metrics(),
             "generation": generation(seen, decode, rng=rng),
@@ -123,7 +135,8 @@ def inspect_vision(
         read_privileged(files, splits[name][0]) for name, files in fitted.items() if splits[name][0]
     ]
     coverage = cover(np.concatenate(trained_on), read_privileged(driving, whole))
-    write_metrics(folder / "vision.json", {**metrics, "coverage": coverage.metrics()})
+    write_metrics(folder / "vision.json", _few(details["driving"]))
+    write_metrics(folder / "vision_details.json", {**details, "coverage": coverage.metrics()})
     write_curve(folder / "vision_scenes.csv", _scene_rows(reconstructions))
     write_curve(folder / "vision_dimensions.csv", _dimension_rows(of_dimensions))
     write_curve(folder / "vision_probes.csv", _probe_rows(probes))
@@ -149,6 +162,18 @@ def inspect_vision(
     clock.said("pictures drawn")
     _draw_map(folder, sets, params.map_frames, rng=rng)
     clock.said("map drawn")
+
+
+def _few(driving: Metrics) -> Metrics:
+    """`METRICS`, of the measures on `driving`; without those of an edge that no frame shows."""
+    few: dict[str, int | float | bool | Metrics] = {}
+    for name, place in METRICS.items():
+        value: int | float | bool | Metrics | None = driving
+        for key in place.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if value is not None:
+            few[name] = value
+    return few
 
 
 def _draw_map(
