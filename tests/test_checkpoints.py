@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from project import ROOT
 
 from worldmodels import checkpoints
 from worldmodels.checkpoints import KEPT, Checkpoint, stage_checkpoint
@@ -144,13 +146,81 @@ def test_an_unfinished_one_stays_whatever_dvc_lock_has(project: Path) -> None:
         assert (checkpoint.folder / "state").exists()
 
 
-def test_a_second_run_of_the_same_is_refused(project: Path) -> None:
+RUN = """\
+import sys
+from worldmodels.checkpoints import stage_checkpoint
+with stage_checkpoint("work") as checkpoint:
+    saved = checkpoint.folder / "state"
+    print("found", saved.read_text() if saved.exists() else "nothing", flush=True)
+    saved.write_text("some")
+    sys.stdin.read()
+"""
+
+
+class Run:
+    """A run of `work` in a process of its own, which stays in it until `end`."""
+
+    def __init__(self, project: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", RUN],
+            cwd=project,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def says(self) -> str:
+        """Its next line."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().rstrip()
+
+    def end(self, *, killed: bool = False) -> None:
+        """Let it end, or die, and let go of it."""
+        if killed:
+            self._process.kill()
+        self._process.communicate()
+        assert (self._process.returncode == 0) != killed
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["ended", "killed"])
+def test_a_second_run_of_the_same_waits_and_goes_on_from_what_the_first_did(
+    killed: bool, project: Path
+) -> None:
+    first = Run(project)
+    assert first.says() == "found nothing"
+    second = Run(project)
+    waiting = "work: waiting for another run of it with the same code, inputs and parameters, "
+    assert second.says().startswith(waiting + "which holds scratch/work/")
+    first.end(killed=killed)
+    assert second.says() == "found some"
+    second.end()
+
+
+def test_a_second_run_starts_anew_where_the_first_s_checkpoint_was_removed(project: Path) -> None:
+    first = Run(project)
+    assert first.says() == "found nothing"
+    second = Run(project)
+    assert second.says().startswith("work: waiting")
+    (folder,) = Path("scratch/work").iterdir()
+    shutil.rmtree(folder)
+    folder.mkdir()  # by a third run, say
+    first.end(killed=True)
+    assert second.says() == "found nothing"
+    assert (folder / "state").read_text() == "some"
+    second.end()
+
+
+def test_a_process_that_a_run_leaves_behind_does_not_hold_its_checkpoint(project: Path) -> None:
     with stage_checkpoint("work"):
-        message = "expected one run of this stage at a time .* wait for the first, or stop it"
-        with pytest.raises(WorldModelsError, match=message), stage_checkpoint("work"):
-            pass
-    with stage_checkpoint("work"):
-        pass
+        left = subprocess.Popen(["sleep", "60"])
+    try:
+        run = Run(project)
+        assert run.says() == "found nothing"
+        run.end()
+    finally:
+        left.kill()
+        left.wait()
 
 
 def test_interrupted_runs_of_other_inputs_do_not_pile_up(project: Path) -> None:

@@ -8,14 +8,16 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
 from conftest import MakeOutcome, PluggedOut
-from project import ROOT, STAGES, Project, stages_run
+from project import ROOT, STAGES, Project, processes_in, stages_run
 
 from worldmodels.episodes import EpisodeWriter
 from worldmodels.errors import WorldModelsError
@@ -193,29 +195,37 @@ def test_without_home_display_or_network_more_workers_give_the_same_bits(
         assert metrics[0].read_bytes() == metrics[1].read_bytes()
 
 
-def test_a_second_run_at_once_in_one_clone_is_refused(project: Project, tmp_path: Path) -> None:
+def test_a_second_run_at_once_waits_until_the_first_died_and_goes_on(
+    project: Project, tmp_path: Path
+) -> None:
     clone = project.copy(tmp_path)
     params = clone.root / "params.yaml"
     params.write_text(params.read_text().replace("generations: 2 ", "generations: 900 "))
-    first = subprocess.Popen(
-        ["python", "-m", "stages.evolve"],
-        cwd=clone.root,
-        env=clone.environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    runs: list[subprocess.Popen[str]] = []
+
+    def start() -> IO[str]:
+        command = ["python", "-m", "stages.evolve"]
+        runs.append(
+            subprocess.Popen(
+                command, cwd=clone.root, env=clone.environment, stdout=subprocess.PIPE, text=True
+            )
+        )
+        assert runs[-1].stdout is not None
+        return runs[-1].stdout
+
     try:
-        assert first.stdout is not None
-        assert first.stdout.readline().startswith("evolve: ")
-        output = clone.run("python", "-m", "stages.evolve", fails=True)
+        assert start().readline().startswith("evolve: 900 generations")
+        second = start()
+        assert second.readline().startswith("evolve: waiting for another run of it with the same ")
+        while not list((clone.root / "scratch/evolve").glob("*/evolution.json")):
+            time.sleep(0.1)
+        runs[0].kill()
+        assert any(line.startswith("evolve: going on after generation ") for line in second)
     finally:
-        first.kill()
-        first.wait()
-    (line, _) = output.splitlines()
-    assert line == (
-        "evolve: expected one run of this stage at a time with the same code, inputs and "
-        "parameters, got a second in this clone; wait for the first, or stop it"
-    )
+        for run in runs:
+            run.kill()
+            run.wait()
+    assert processes_in(clone.root) == []
 
 
 def test_a_stage_s_error_is_one_line_and_how_to_bring_the_outputs_back(

@@ -604,7 +604,13 @@ class TestTheList:
         (tmp_path / "scratch").touch()
         opens(write(tmp_path / "parcel.h5"))
 
-    def test_processes_that_write_at_once_mix_no_lines(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("full", [False, True])
+    def test_processes_that_write_at_once_mix_and_lose_no_lines(
+        self, full: bool, tmp_path: Path
+    ) -> None:
+        kept = tmp_path / "scratch/vetted"
+        kept.parent.mkdir()
+        kept.write_text("old\n" * (hdf5_files.LIST_AT_MOST // 4 + 1) if full else "")
         code = (
             "from worldmodels import hdf5_files\nimport sys\n"
             "for index in range(300):\n"
@@ -612,9 +618,10 @@ class TestTheList:
         )
         running = [subprocess.Popen([sys.executable, "-c", code, name], cwd=ROOT) for name in "abc"]
         assert [process.wait() for process in running] == [0, 0, 0]
-        lines = (tmp_path / "scratch/vetted").read_text().splitlines()
+        lines = kept.read_text().splitlines()
         expected = {f"{name} {index} " + "x" * 90 for name in "abc" for index in range(300)}
-        assert set(lines) == expected
+        assert set(lines) - {"old"} == expected
+        assert ("old" in lines) == full
 
 
 LIST_OF_VETTED = hdf5_files.list_of_vetted  # conftest replaces it

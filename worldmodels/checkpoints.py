@@ -65,14 +65,14 @@ class Checkpoint:
 def stage_checkpoint(stage: str) -> Iterator[Checkpoint]:
     """The checkpoint of this run of a stage; outputs are to be written before it is left.
 
-    Raises:
-        WorldModelsError: the same stage runs in this clone already, with the same inputs.
+    Where another run of the stage has the same inputs, in this clone or in a temporary copy of it,
+    this one waits for its end, and goes on from what it has done.
     """
     scratch = Path(os.environ.get("DVC_ROOT", ".")) / "scratch"  # not that of a temporary copy
     _remove_recorded(scratch)
     inputs = _inputs(stage)
     folder = scratch / stage / _digest(inputs)
-    with _locked(folder):
+    with _locked(folder, stage=stage):
         os.utime(folder)
         _remove_oldest(folder)
         yield Checkpoint(stage, folder)
@@ -108,22 +108,42 @@ def _digest(inputs: _Inputs) -> str:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a checkpoint, which ends with the process that holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
+def _locked(folder: Path, *, stage: str) -> Iterator[None]:
+    """Hold the lock of a stage's checkpoint, made if there is none, once no other run holds it."""
+    handle = None
+    while handle is None:  # it may be removed between two lines, by a run that found it recorded
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = _lock(folder, waiting=stage)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise WorldModelsError(
-                "expected one run of this stage at a time with the same code, inputs and "
-                "parameters, got a second in this clone; wait for the first, or stop it"
-            ) from None
-        folder.mkdir(exist_ok=True)  # if the lock was had by another that removed it
         yield
     finally:
         os.close(handle)
+
+
+def _lock(folder: Path, *, waiting: str | None) -> int | None:
+    """Lock a checkpoint; None if it is gone, or if another run holds it and no stage is waiting.
+
+    The lock ends when this descriptor is closed, so with this process, however that ends: those
+    that it starts do not inherit descriptors.
+    """
+    with suppress(FileNotFoundError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is None:
+                os.close(handle)
+                return None
+            print(
+                f"{waiting}: waiting for another run of it with the same code, inputs and "
+                f"parameters, which holds {folder}",
+                flush=True,
+            )
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if folder.exists() and os.path.samestat(os.fstat(handle), os.stat(folder)):
+            return handle
+        os.close(handle)  # of a folder that was removed while this run waited
+    return None
 
 
 def _remove_recorded(scratch: Path) -> None:
@@ -147,18 +167,26 @@ def _is_recorded(finished: Path, locked: LockedStage) -> bool:
 
 
 def _remove_oldest(current: Path) -> None:
-    others = [folder for folder in current.parent.iterdir() if folder != current]
-    others.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
+    changed = {}
+    for folder in current.parent.iterdir():
+        with suppress(FileNotFoundError):  # another run removed it
+            changed[folder] = folder.stat().st_mtime
+    others = sorted(changed.keys() - {current}, key=changed.__getitem__, reverse=True)
     for folder in others[KEPT:]:
         _remove(folder)
 
 
 def _remove(folder: Path) -> None:
     """Remove a checkpoint, all or nothing, unless a run holds it."""
-    with suppress(WorldModelsError), _locked(folder):
-        removed = folder.with_name(REMOVED + folder.name)
+    handle = _lock(folder, waiting=None)
+    if handle is None:
+        return
+    try:
+        removed = folder.with_name(f"{REMOVED}{os.getpid()}-{folder.name}")
         folder.rename(removed)
         shutil.rmtree(removed, ignore_errors=True)
+    finally:
+        os.close(handle)
 
 
 def _seconds_between() -> float:

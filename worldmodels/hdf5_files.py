@@ -386,9 +386,11 @@ def _remember(keys: Sequence[str]) -> None:
         return
     with contextlib.suppress(OSError):  # a project that cannot be written to is checked each time
         path.parent.mkdir(exist_ok=True)
-        if path.is_file() and path.stat().st_size > LIST_AT_MOST:
-            lines = path.read_text(errors="replace").splitlines(keepends=True)
-            with written_whole(path) as temporary:
-                temporary.write_text("".join(lines[len(lines) // 2 :]))
-        with open(path, "ab", buffering=0) as file:  # one write: lines of two processes never mix
+        with open(path, "a+b", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # stages of a queue share the list
+            if file.tell() > LIST_AT_MOST:
+                file.seek(0)
+                lines = file.read().splitlines(keepends=True)
+                file.truncate(0)
+                file.write(b"".join(lines[len(lines) // 2 :]))
             file.write("".join(f"{key}\n" for key in new).encode())
