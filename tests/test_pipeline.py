@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import time
+from pathlib import Path
+
 import cv2
 import h5py
 import pytest
@@ -137,6 +142,25 @@ def test_another_controller_reruns_only_what_depends_on_it(project: Project) -> 
     project.run("git", "restore", "params.yaml", "dvc.lock", "metrics")
     project.run("dvc", "checkout")
     project.run("dvc", "status", "-q")
+
+
+def test_experiments_of_a_parallel_queue_share_the_stages_they_have_in_common(
+    project: Project, tmp_path: Path
+) -> None:
+    clone = project.copy(tmp_path)
+    overrides = ("-S", "vae.beta=0.9", "-S", "controller.sigma=0.08,0.12")
+    clone.run("dvc", "exp", "run", "--queue", *overrides, "evolve")
+    with (tmp_path / "workers").open("w") as said:  # a pipe would stay open as long as they run
+        start = ("dvc", "queue", "start", "-j", "2")
+        subprocess.run(start, cwd=clone.root, env=clone.environment, stdout=said, check=True)
+    status = "Queued"
+    while "Queued" in status or "Running" in status:
+        time.sleep(1)
+        status = clone.run("dvc", "queue", "status").split("Worker status")[0]
+    names = re.findall(r"^[0-9a-f]{7} +(\S+) .* Success", status, re.MULTILINE)
+    assert len(names) == 2, status
+    logs = [clone.run("dvc", "queue", "logs", name) for name in names]
+    assert any("train_vae: waiting for another run of it with the same " in log for log in logs)
 
 
 @pytest.mark.parametrize("stage", STAGES)
