@@ -23,7 +23,7 @@ MODELS := train_vae train_memory evolve train_vae_again train_memory_again carry
 
 .PHONY: setup repro models test test-full bench check-lock lint lock clean
 
-setup: $(READY)  ## make .venv from requirements.lock
+setup: $(READY) .dvc/config.local  ## make .venv from requirements.lock
 	@$(DVC_WITHOUT_GIT)
 
 # uv builds box2d-py from its source with swig (see pyproject.toml); compiler and headers are the machine's.
@@ -38,6 +38,11 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
 	touch $@
+
+# `dvc exp push` and `dvc push -a` read .dvc/config in another commit, where ../trained is /trained at the
+# root of the file system. This file is never in a commit: here it is the clone's trained/ for them, too.
+.dvc/config.local:
+	printf '%s\n' "['remote \"trained\"']" "    url = ../trained" > $@
 
 # Environments of their own: .venv-gymnasium for a test, .venv-envpool for `make bench`.
 $(VENV)-%/ready: requirements-%.lock $(READY)

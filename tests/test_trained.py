@@ -1,4 +1,5 @@
-"""What a stranger finds in a fresh clone: trained models, and how little runs again with them."""
+"""What a stranger finds in a fresh clone: trained models, and how little runs again with them; and
+how an experiment's models get to others."""
 
 from __future__ import annotations
 
@@ -13,6 +14,16 @@ from ruamel.yaml import YAML
 from worldmodels.dvc_files import dvc_md5, read_stages
 
 MAKE_MODELS = ("make", "-o", "setup", "models")  # in the environment of the tests
+MAKE_CONFIG = ("make", ".dvc/config.local")  # `make setup` does that, too
+ONE_STAGE = """\
+stages:
+  evolve:
+    cmd: mkdir -p models && cp params.yaml models/controller.h5
+    params:
+      - sigma
+    outs:
+      - models/controller.h5
+"""
 
 
 def test_models_alone_are_pushed_and_make_models_pulls_all_that_were_recorded() -> None:
@@ -78,3 +89,31 @@ def test_a_fresh_clone_drives_and_runs_again_only_what_changed(
     assert "sample" in stages_run(output)
     assert not {"train_vae", "train_memory", "evolve"} & set(stages_run(output))
     assert (stranger.root / "data" / "episodes").exists()
+
+
+def test_an_experiment_and_its_models_are_shared_by_a_git_remote(tmp_path: Path) -> None:
+    """With this project's settings, and one stage that takes no time."""
+    ours = Project(tmp_path / "ours")
+    (ours.root / "params.yaml").write_text("sigma: 1\n")
+    (ours.root / "dvc.yaml").write_text(ONE_STAGE)
+    ours.run(*MAKE_CONFIG)
+    ours.run("dvc", "repro")
+    ours.run("dvc", "push")
+    ours.commit()
+    ours.run("dvc", "exp", "run", "-n", "wide", "-S", "sigma=2")
+    ours.run("git", "init", "-q", "--bare", "../origin.git")
+    ours.run("git", "remote", "add", "origin", "../origin.git")
+    assert "1 file uploaded" in ours.run("dvc", "exp", "push", "origin", "wide")
+    assert "Everything is up to date" in ours.run("dvc", "push", "--all-commits")
+    pushed = [path for path in (ours.root / "trained").rglob("*") if path.is_file()]
+    assert sorted(path.read_text() for path in pushed) == ["sigma: 1\n", "sigma: 2\n"]
+    ours.run("git", "add", "trained")
+    ours.run("git", "commit", "-q", "-m", "the model of an experiment")
+
+    theirs = ours.clone(tmp_path / "theirs")
+    theirs.run("git", "remote", "set-url", "origin", str(ours.root.parent / "origin.git"))
+    theirs.run(*MAKE_CONFIG)
+    theirs.run("dvc", "exp", "pull", "origin", "wide")
+    theirs.run("dvc", "exp", "apply", "wide")
+    assert (theirs.root / "models" / "controller.h5").read_text() == "sigma: 2\n"
+    theirs.run("dvc", "status", "-q")
