@@ -1,13 +1,18 @@
 """Which of the project's modules a stage uses, read from its import statements.
 
-`python tests/stage_modules.py` writes them into dvc.yaml, in the place of those it lists.
+`python tests/stage_modules.py` writes them into dvc.yaml, in the place of those it lists, and gives
+that file the form in which DVC writes it.
 """
 
 from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
+
+from dvc.utils.serialize import modify_yaml
 
 
 def modules_used(script: Path, root: Path) -> set[str]:
@@ -50,26 +55,21 @@ def script_of(cmd: str) -> str:
     return f"stages/{cmd.split()[2]}.py"
 
 
-def with_modules(dvc_yaml: str, root: Path) -> str:
-    """dvc.yaml with the modules of each stage as the last of its dependencies."""
-    lines: list[str] = []
-    stage = script = listed = ""
-    for line in dvc_yaml.splitlines():
-        if named := re.fullmatch(r"  (\w+):", line):
-            stage = named[1]
-        if command := re.fullmatch(r"    cmd: (.*)", line):
-            script = script_of(command[1])
-        if re.fullmatch(r"      - (stages|worldmodels)/\S+\.py", line):
-            continue
-        if line in ("    outs:", "    metrics:") and stage != listed:
-            listed = stage
-            used = modules_used(root / script, root) - {script}
-            lines += [f"      - {path}" for path in (script, *sorted(used))]
-        lines.append(line)
-    return "\n".join(lines) + "\n"
+def write_modules(root: Path) -> None:
+    """Let dvc.yaml list the modules of each stage, in the form in which DVC itself writes it, so
+    that `dvc freeze` and the like change what they are to change alone."""
+    path = root / "dvc.yaml"
+    with modify_yaml(path) as pipeline:
+        stages = pipeline["stages"]
+        for stage in stages.values():
+            inputs = [dep for dep in stage["deps"] if not re.match(r"(stages|worldmodels)/", dep)]
+            stage["deps"] = [*inputs, *modules_used(root / script_of(stage["cmd"]), root)]
+    dvc = Path(sys.executable).with_name("dvc")
+    for command in ("freeze", "unfreeze"):  # each sorts and indents the stages that it names
+        subprocess.run([dvc, command, "--quiet", *stages], cwd=root, check=True)
+    text = path.read_text()  # sorting loses some of the empty lines before stages; DVC keeps others
+    path.write_text(re.sub(r"(?<=[^:\n])\n(?=(  )?\w+:$)", "\n\n", text, flags=re.MULTILINE))
 
 
 if __name__ == "__main__":
-    root = Path(__file__).resolve().parent.parent
-    path = root / "dvc.yaml"
-    path.write_text(with_modules(path.read_text(), root))
+    write_modules(Path(__file__).resolve().parent.parent)

@@ -86,6 +86,22 @@ def test_again_there_is_nothing_to_do(project: Project) -> None:
     project.run("python", "-m", "worldmodels.check_lock")
 
 
+def test_a_clone_of_a_git_that_rewrites_line_endings_has_nothing_to_do_either(
+    project: Project, tmp_path: Path
+) -> None:
+    clone = project.clone(tmp_path)
+    clone.run("git", "config", "core.autocrlf", "true")
+    clone.run("git", "rm", "-rq", "--cached", ".")
+    clone.run("git", "reset", "-q", "--hard")  # writes every file anew
+    clone.run("python", "-m", "worldmodels.check_lock")
+
+
+def test_dvc_yaml_is_as_dvc_writes_it(project: Project) -> None:
+    project.run("dvc", "freeze", *STAGES)
+    project.run("dvc", "unfreeze", *STAGES)
+    assert project.run("git", "diff", "--stat", "dvc.yaml") == ""
+
+
 def test_plots_are_declared_so_that_dvc_draws_them(project: Project) -> None:
     project.run("dvc", "plots", "show", "--out", "plots_html")
     page = (project.root / "plots_html" / "index.html").read_text()
