@@ -3,7 +3,6 @@ control."""
 
 from __future__ import annotations
 
-import matplotlib
 import numpy as np
 
 from worldmodels.determinism import (
@@ -31,7 +30,6 @@ def main() -> None:
     base = load_group("base", BaseParams)
     params = load_group("inspection", InspectionParams)
     encoding = load_group("encoding", EncodingParams)
-    matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
     hide_gpu()
     use_threads(load_group("compute", ComputeParams).threads)
     make_deterministic(base.seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -12,6 +13,7 @@ from PIL import Image
 from worldmodels.files import written_whole
 
 DPI = 100
+matplotlib.rcdefaults()  # whatever the user's matplotlibrc says of fonts and colours
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
