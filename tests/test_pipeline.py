@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import time
@@ -15,6 +16,7 @@ from ruamel.yaml import YAML
 from stage_modules import modules_used, script_of
 
 from worldmodels.controller import LinearController
+from worldmodels.dvc_files import dvc_md5
 from worldmodels.episodes import read_episodes
 
 
@@ -40,7 +42,7 @@ def test_every_stage_leaves_its_outputs(project: Project) -> None:
         assert latents["mean"].shape == (project.metrics("sample")["frames"], 32)
     rows = (project.root / "metrics" / "episodes.csv").read_text().splitlines()
     assert rows[0] == "episode,seed,return,steps,tiles,end"
-    assert len(rows) == 1 + project.metrics("evaluation")["episodes"]
+    assert len(rows) == 1 + project.metrics("evaluation_details")["episodes"]
 
 
 def test_the_second_round_leaves_its_outputs_beside_the_first_s(project: Project) -> None:
@@ -54,13 +56,12 @@ def test_the_second_round_leaves_its_outputs_beside_the_first_s(project: Project
         assert latents["mean"].shape == (project.metrics("encode_again")["frames"], 32)
     # Of the ten episodes the sixth is held out: one that was explored.
     for when in ("before", "after"):
-        assert list(project.metrics("vae_again")["held_out_mse"][when]) == ["episodes"]
-    assert project.metrics("vae_again")["epochs"] == 1
-    assert project.metrics("memory_again")["val_loss"]
-    assert project.metrics("controller_again")["generations"] == 2
+        assert list(project.metrics("vae_held_out_again")["held_out_mse"][when]) == ["episodes"]
+    assert project.metrics("memory_again")["val_nll_again"]
+    assert project.metrics("evolution_again")["generations"] == 2
     for told in (
         project.metrics("carry_over")["held_out_r2"],
-        project.metrics("controller_again")["starts_validation_return_mean"],
+        project.metrics("evolution_again")["starts_validation_return_mean"],
     ):
         assert set(told) == {"as_it_was", "carried_over"}
     for name, columns in (
@@ -102,27 +103,77 @@ def test_dvc_yaml_is_as_dvc_writes_it(project: Project) -> None:
     assert project.run("git", "diff", "--stat", "dvc.yaml") == ""
 
 
-def test_plots_are_declared_so_that_dvc_draws_them(project: Project) -> None:
-    project.run("dvc", "plots", "show", "--out", "plots_html")
-    page = (project.root / "plots_html" / "index.html").read_text()
-    for title in (
-        "VAE, evidence lower bound",
-        "V, KL of each latent dimension",
-        "MDN-RNN, negative log likelihood",
-        "CMA-ES, return",
-        "VAE, second round, what is minimised",
-        "MDN-RNN, second round, negative log likelihood",
-        "CMA-ES, second round, return",
-    ):
-        assert title in page
+def test_each_curve_and_picture_is_drawn_once_with_a_legend_that_fits(
+    project: Project, tmp_path: Path
+) -> None:
+    drawn = json.loads(project.run("dvc", "plots", "show", "--json", "--out", str(tmp_path)))
+    assert "errors" not in drawn
+    pictures, titles, curves = [], [], []
+    for name, (first, *others) in ((name, one) for name, one in drawn["data"].items() if one):
+        assert not others
+        if first["type"] == "image":
+            pictures.append(name.rpartition("::")[2])
+            continue
+        titles.append(first["content"]["title"]["text"])
+        dashes = first["content"].get("encoding", {}).get("strokeDash", {})
+        legend = dashes.get("scale", {}).get("domain", [])
+        assert all(len(label) <= 26 and "::" not in label for label in legend)  # more is cut
+    declared = YAML(typ="safe").load((project.root / "dvc.yaml").read_text())
+    for stage in declared["stages"].values():
+        for entry in stage.get("plots", []):
+            ((path, options),) = entry.items()
+            curves += [(path, options["y"])] if "y" in options else []
+            assert path.endswith((".png", ".json")) or "y" in options, path
+    for entry in declared["plots"]:
+        ((_, options),) = entry.items()
+        for path, columns in options["y"].items():
+            curves += [(path, one) for one in ([columns] if isinstance(columns, str) else columns)]
+    for things in (pictures, titles, curves):
+        assert things
+        assert len(things) == len(set(things))
+    assert "C, mean vector on the validation tracks, both rounds" in titles
+
+
+def test_metrics_are_few_and_each_has_a_name_of_its_own(project: Project) -> None:
+    """So `dvc exp show` puts no path before a name."""
+    stages = YAML(typ="safe").load((project.root / "dvc.yaml").read_text())["stages"]
+    files = [path for stage in stages.values() for one in stage.get("metrics", []) for path in one]
+    names = [name for path in files for name in project.metrics(Path(path).stem)]
+    assert 10 <= len(names) == len(set(names)) <= 20
+    assert all(len(name) <= 16 for name in names)
+
+
+def test_parameters_are_checked_before_every_other_stage_by_one_arrow(project: Project) -> None:
+    arrows: dict[str, list[str]] = {}
+    nodes: dict[str, str] = {}
+    for line in project.run("dvc", "dag", "--mermaid").splitlines():
+        if node := re.fullmatch(r'\s*(\w+)\["(\w+)"\]', line):
+            nodes[node[1]] = node[2]
+        elif arrow := re.fullmatch(r"\s*(\w+)-->(\w+)", line):
+            arrows.setdefault(nodes[arrow[1]], []).append(nodes[arrow[2]])
+    assert arrows["check_params"] == ["sample"]
+    after, waiting = set(), ["sample"]
+    while waiting:
+        after.add(stage := waiting.pop())
+        waiting += [later for later in arrows.get(stage, []) if later not in after]
+    assert {"check_params", *after} == set(STAGES)
 
 
 def test_a_refused_value_costs_nothing(project: Project) -> None:
+    folders = ("data/episodes", "data/agent_episodes", "models", "metrics")
+    before = {folder: dvc_md5(project.root / folder) for folder in folders}
     output = project.run("dvc", "exp", "run", "-S", "vae.latent_dim=many", fails=True)
     assert "vae.latent_dim: expected a whole number, got 'many'" in output
     assert "git restore params.yaml" in output
     assert stages_run(output) == ["check_params"]
-    assert (project.root / "models" / "vae.h5").exists()
+    for command in (
+        ("repro", "evaluate"),
+        ("repro", "--keep-going"),
+        ("repro", "--pull", "--allow-missing"),
+        ("exp", "run", "--temp", "inspect_vision"),
+    ):
+        assert stages_run(project.run("dvc", *command, fails=True)) == ["check_params"], command
+    assert {folder: dvc_md5(project.root / folder) for folder in folders} == before
     project.run("git", "restore", "params.yaml")
     project.run("dvc", "repro", "check_params")
     project.run("dvc", "status", "-q")
@@ -137,10 +188,14 @@ def test_a_refused_value_costs_nothing(project: Project) -> None:
 def test_another_latent_dim_reruns_what_depends_on_it(project: Project) -> None:
     output = project.run("dvc", "exp", "run", "-S", "vae.latent_dim=8")
     assert stages_run(output) == [name for name in STAGES if name != "sample"]
-    changes = project.run("dvc", "metrics", "diff")
-    assert "val_loss" in changes
-    assert "metrics/vae_again.json" in changes
-    assert "metrics/evaluation.json" in changes
+    for command, names in (
+        (("dvc", "metrics", "diff"), ("val_elbo_again", "r2_distance", "return_mean")),
+        (("dvc", "params", "diff"), ("vae.latent_dim",)),
+        (("make", "-o", "setup", "experiments"), ("vae.latent_dim", "val_return_again", "return_")),
+    ):
+        table = project.run(*command)
+        assert all(name in table for name in names), table
+        assert max(map(len, table.splitlines())) <= 100, table
     for name in ("latents", "latents_again"):
         with h5py.File(project.root / "data" / f"{name}.h5") as latents:
             assert latents["mean"].shape[1] == 8

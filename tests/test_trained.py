@@ -3,15 +3,17 @@ how an experiment's models get to others."""
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import cv2
 import pytest
-from project import ROOT, Project, stages_run
+from project import BIN, ROOT, Project, stages_run
 from ruamel.yaml import YAML
 
-from worldmodels.dvc_files import dvc_md5, read_stages
+from worldmodels.dvc_files import dvc_md5, read_locked_stages, read_stages
 
 MAKE_MODELS = ("make", "-o", "setup", "models")  # in the environment of the tests
 MAKE_CONFIG = ("make", ".dvc/config.local")  # `make setup` does that, too
@@ -41,6 +43,40 @@ def test_models_alone_are_pushed_and_make_models_pulls_all_that_were_recorded() 
     pulled = re.search(r"^MODELS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert pulled is not None
     assert pulled[1].split() == [name for name in pushed.values() if name in recorded]
+
+
+def test_models_are_declared_as_artifacts_with_what_a_registry_shows() -> None:
+    declared = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
+    artifacts = declared["artifacts"]
+    assert {artifacts[name]["path"] for name in ("vae", "memory", "controller")} == {
+        f"models/{name}.h5" for name in ("vae", "memory", "controller")
+    }
+    made = {out for stage in declared["stages"].values() for out in map(str, stage.get("outs", []))}
+    for artifact in artifacts.values():
+        assert artifact["path"] in made
+        assert artifact["type"] == "model"
+        assert artifact["desc"]
+        assert artifact["labels"]
+
+
+def test_a_clone_gets_a_model_by_path_and_a_tagged_one_by_name(tmp_path: Path) -> None:
+    """With nothing pulled before: from the remote in the repository."""
+    environment = {
+        **os.environ,
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "DVC_GLOBAL_CONFIG_DIR": str(tmp_path / "dvc-config"),
+        "DVC_SITE_CACHE_DIR": str(tmp_path / "dvc-site"),
+    }
+
+    def run(*command: str) -> None:
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+
+    run("git", "clone", "-q", str(ROOT), "clone")
+    run("git", "-C", "clone", "tag", "vae@v1.0.0")
+    run("dvc", "get", "clone", "models/vae.h5")
+    run("dvc", "artifacts", "get", "clone", "vae", "--out", "artifact.h5")
+    recorded = read_locked_stages(ROOT)["train_vae_again"].outs["models/vae.h5"]
+    assert dvc_md5(tmp_path / "vae.h5") == dvc_md5(tmp_path / "artifact.h5") == recorded
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ class Round:
     goes_on_from: str | None
 
     def named(self, name: str) -> str:
-        """The round's own stage, parameter group or file of this name."""
+        """The round's own stage, parameter group, file or metric of this name."""
         return name + self.suffix
 
     @property
