@@ -21,7 +21,10 @@ endef
 # Stages whose models `dvc push` puts into trained/: all but `push: false` in dvc.yaml.
 MODELS := train_vae train_memory evolve train_vae_again train_memory_again carry_over evolve_again
 
-.PHONY: setup repro models test test-full bench check-lock lint lock clean
+# Columns of `make experiments`: the score, and what is named by group and key, a parameter.
+SHOWN := Experiment|val_return_again|return_|[a-z_]+\.[a-z_]+$$$$
+
+.PHONY: setup repro models experiments test test-full bench check-lock lint lock clean
 
 setup: $(READY) .dvc/config.local  ## make .venv from requirements.lock
 	@$(DVC_WITHOUT_GIT)
@@ -56,6 +59,9 @@ repro: setup  ## run the pipeline; PRESET=tiny, default, overnight or paper writ
 
 models: setup  ## the trained models of dvc.lock, from trained/ into models/
 	@$(RUN) dvc pull $(MODELS) || { echo "models: expected the models of this dvc.lock in trained/, got what DVC says above: \`make repro\` trains missing ones; unsaved ones in models/ are yours, move them away" >&2; exit 1; }
+
+experiments: setup  ## what was tried: the scores, and the parameters that differ; `dvc exp show` has more
+	@$(RUN) dvc exp show --only-changed --drop '(?!$(SHOWN))'
 
 test: setup lint $(VENV)-gymnasium/ready  ## run the tests
 	$(RUN) python -m pytest -q -m "not slow" -n 2 --dist worksteal

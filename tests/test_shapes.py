@@ -12,6 +12,7 @@ import pytest
 from worldmodels.errors import WorldModelsError
 
 if TYPE_CHECKING:
+    from worldmodels.agent_process import Agent
     from worldmodels.memory import MDNRNN
     from worldmodels.vae import VAE
 
@@ -79,3 +80,34 @@ def test_the_memory_says_what_it_takes(
 ) -> None:
     with pytest.raises(WorldModelsError, match=re.escape(message)):
         use(tiny_memory)
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda a: a.reset(0), "batch_size: expected 1 or more, got 0"),
+        (lambda a: a.reset(-2), "batch_size: expected 1 or more, got -2"),
+        (lambda a: a.reset(seed=-1), "seed: expected 0 or more, got -1"),
+        (lambda a: a.act(pictures(0, 96, 96, 3)), "frames: expected (batch, 96, 96, 3) uint8, got"),
+        (lambda a: a.act([1]), "frames: expected (batch, 96, 96, 3) uint8, got a list"),
+        (lambda a: a.act(numbers(96, 96, 3)), "expected (96, 96, 3) uint8"),
+        (lambda a: a.act(pictures(2, 96, 96, 3)), "expected 1, as given to reset, got 2"),
+    ],
+)
+def test_the_agent_says_what_it_takes(
+    tiny_agent: Agent, use: Callable[[Agent], object], message: str
+) -> None:
+    with pytest.raises(WorldModelsError, match=re.escape(message)):
+        use(tiny_agent)
+    assert tiny_agent.act(pictures(96, 96, 3)).shape == (3,)  # none of it does any harm
+
+
+@pytest.fixture(scope="module")
+def tiny_agent() -> Agent:
+    from worldmodels.agent_process import Agent
+    from worldmodels.controller import LinearController
+    from worldmodels.memory import MDNRNN
+    from worldmodels.vae import VAE
+
+    vae, memory = VAE((32, 32), 4, rng=RNG), MDNRNN(4, 8, 2, rng=RNG)
+    return Agent(vae, memory, LinearController(numbers(13, 3), ("z", "h"), "mean"))

@@ -26,7 +26,9 @@ from numpy.typing import NDArray
 
 from worldmodels.controller import LinearController
 from worldmodels.errors import WorldModelsError
+from worldmodels.frames import GYM_FRAME_SHAPE
 from worldmodels.inherited import own_settings
+from worldmodels.shapes import require_shape
 
 if TYPE_CHECKING:
     from worldmodels.memory import MDNRNN
@@ -78,7 +80,14 @@ class Agent:
             batch_size: frames that every `act` will be given.
             seed: of the noise of the first episode, the others' follow; only a controller that
                 samples z draws any.
+
+        Raises:
+            WorldModelsError: no frames, or a seed below 0.
         """
+        if batch_size < 1:
+            raise WorldModelsError(f"batch_size: expected 1 or more, got {batch_size}")
+        if seed < 0:
+            raise WorldModelsError(f"seed: expected 0 or more, got {seed}")
         self._ask("reset", batch_size, seed)
 
     def act(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -94,7 +103,9 @@ class Agent:
         Raises:
             WorldModelsError: other shapes, or another batch size than at `reset`.
         """
-        single = frames.ndim == 3
+        single = getattr(frames, "ndim", 0) == 3
+        if not single:
+            require_shape("frames", frames, ("batch", *GYM_FRAME_SHAPE), np.uint8)
         actions: NDArray[np.float32] = self._ask("act", frames[None] if single else frames)
         return actions[0] if single else actions
 
