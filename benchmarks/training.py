@@ -42,7 +42,7 @@ def memory_training_steps() -> Callable[[], float]:
     z = tf.constant(rng.standard_normal((shape[0], shape[1] + 1, LATENT_DIM), np.float32))
     action = tf.constant(rng.standard_normal((*shape, ACTIONS), np.float32))
     mask = tf.ones(shape)
-    return _measured(lambda: step(z, action, mask), WINDOWS_A_BATCH * STEPS_A_WINDOW)
+    return _measured(lambda: step(z, action, mask)["loss"], WINDOWS_A_BATCH * STEPS_A_WINDOW)
 
 
 def _measured(step: Callable[[], tf.Tensor], size: int) -> Callable[[], float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from functools import partial
 
 import numpy as np
@@ -56,7 +55,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
         seed=base.seed,
         checkpoint=checkpoint,
     )
-    curve = [asdict(row) for row in rows]
+    curve = list(rows)
     memory.centre = measure_centre(memory, params, sequences, training)
     memory.save(f"{round_.models}/memory.h5")
     write_curve(f"metrics/{round_.named('memory_curve')}.csv", curve)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from functools import partial
 
 import numpy as np
@@ -19,8 +18,9 @@ from worldmodels.pictures import frame_grid, write_png
 from worldmodels.progress import announce
 from worldmodels.rounds import Round, chosen_round
 from worldmodels.stage_run import run_resumable_stage
+from worldmodels.training_loop import best_epoch
 from worldmodels.vae import VAE, VAEParams
-from worldmodels.vae_training import best_epoch, fit_vae, validator
+from worldmodels.vae_training import fit_vae, validator
 
 PICTURES = 10  # frames in the grid of reconstructions
 FRAMES_A_SECOND = 260  # of a default run on two cores without AVX512
@@ -49,7 +49,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     else:
         vae = VAE(env.image_shape, params.latent_dim, precision=params.precision, rng=rng)
     rows = fit_vae(vae, params, training, validation, seed=base.seed, checkpoint=checkpoint)
-    curve = [asdict(row) for row in rows]
+    curve = list(rows)
     vae.save(f"{round_.models}/vae.h5")
     write_curve(f"metrics/{round_.named('vae_curve')}.csv", curve)
     if round_.goes_on_from:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,8 +25,9 @@ from worldmodels.model_files import FORMAT, ModelFileError
 from worldmodels.params import ParameterError
 from worldmodels.rounds import AGAIN, DRIVEN, EXPLORED
 from worldmodels.telemetry import COLUMNS
+from worldmodels.training_loop import Row, best_epoch
 from worldmodels.vae import VAE, Precision, VAEParams, kl_divergence
-from worldmodels.vae_training import VAEEpoch, best_epoch, fit_vae
+from worldmodels.vae_training import fit_vae
 
 SHAPES = [(32, 32), (32, 96), (61, 47), (33, 64), (60, 80), (96, 96)]
 
@@ -340,29 +341,31 @@ def params(epochs: int) -> VAEParams:
 
 def train(
     batches: tuple[FrameBatches, FrameBatches], checkpoint: Checkpoint | None = None
-) -> tuple[VAE, list[VAEEpoch]]:
+) -> tuple[VAE, list[Row]]:
     vae = VAE((32, 32), 4, rng=np.random.default_rng(0))
     return vae, list(fit_vae(vae, params(3), *batches, seed=0, checkpoint=checkpoint))
 
 
 @pytest.fixture(scope="module")
-def trained(batches: tuple[FrameBatches, FrameBatches]) -> tuple[VAE, list[VAEEpoch]]:
+def trained(batches: tuple[FrameBatches, FrameBatches]) -> tuple[VAE, list[Row]]:
     return train(batches)
 
 
-def test_training_lowers_the_loss(trained: tuple[VAE, list[VAEEpoch]]) -> None:
+def test_training_lowers_the_loss(trained: tuple[VAE, list[Row]]) -> None:
     _, rows = trained
-    assert [row.epoch for row in rows] == [1, 2, 3]
-    assert rows[-1].loss < 0.7 * rows[0].loss
-    assert rows[-1].val_loss < 0.7 * rows[0].val_loss
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert rows[-1]["loss"] < 0.7 * rows[0]["loss"]
+    assert rows[-1]["val_loss"] < 0.7 * rows[0]["val_loss"]
     for row in rows:  # the rows' means obey the loss's formula too
-        assert row.loss == pytest.approx(row.reconstruction + row.free_kl, rel=1e-5)
-        assert row.free_kl >= max(row.kl, 0.5 * 4) - 1e-2
-        assert row.val_elbo == pytest.approx(-row.val_reconstruction - row.val_kl, rel=1e-5)
+        assert row["loss"] == pytest.approx(row["reconstruction"] + row["free_kl"], rel=1e-5)
+        assert row["free_kl"] >= max(row["kl"], 0.5 * 4) - 1e-2
+        assert row["val_elbo"] == pytest.approx(
+            -row["val_reconstruction"] - row["val_kl"], rel=1e-5
+        )
 
 
 def test_training_twice_from_a_seed_gives_the_same_bits(
-    batches: tuple[FrameBatches, FrameBatches], trained: tuple[VAE, list[VAEEpoch]]
+    batches: tuple[FrameBatches, FrameBatches], trained: tuple[VAE, list[Row]]
 ) -> None:
     vae, rows = trained
     again, rows_again = train(batches)
@@ -375,7 +378,7 @@ def test_training_twice_from_a_seed_gives_the_same_bits(
 def test_going_on_gives_the_same_bits_as_never_having_stopped(
     saves: int,
     batches: tuple[FrameBatches, FrameBatches],
-    trained: tuple[VAE, list[VAEEpoch]],
+    trained: tuple[VAE, list[Row]],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -392,7 +395,7 @@ def test_going_on_gives_the_same_bits_as_never_having_stopped(
 
 def test_a_finished_training_is_not_trained_again(
     batches: tuple[FrameBatches, FrameBatches],
-    trained: tuple[VAE, list[VAEEpoch]],
+    trained: tuple[VAE, list[Row]],
     tmp_path: Path,
 ) -> None:
     train(batches, Checkpoint("train_vae", tmp_path))
@@ -405,7 +408,7 @@ def test_a_finished_training_is_not_trained_again(
 
 def test_a_damaged_checkpoint_is_said_to_be_and_left(
     batches: tuple[FrameBatches, FrameBatches],
-    trained: tuple[VAE, list[VAEEpoch]],
+    trained: tuple[VAE, list[Row]],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -478,8 +481,8 @@ def test_training_ends_without_progress_and_keeps_the_best_weights(
     vae = Worsening(*losses)
     given = replace(params(len(losses)), patience=patience)
     rows = list(fit_vae(vae, given, small, small, seed=0))
-    assert [row.epoch for row in rows] == list(range(1, epochs + 1))
-    assert best_epoch([asdict(row) for row in rows]) == best
+    assert [row["epoch"] for row in rows] == list(range(1, epochs + 1))
+    assert best_epoch(rows) == best
     assert np.array_equal(vae.weights[0].numpy(), vae.validated[best - 1])
     others = [one for epoch, one in enumerate(vae.validated, 1) if epoch != best]
     assert not any(np.array_equal(vae.weights[0].numpy(), other) for other in others)
@@ -498,7 +501,7 @@ def test_the_best_weights_outlive_an_interruption(
     going_on = Worsening(6.0)
     checkpoint = Checkpoint("train_vae", tmp_path)
     rows_again = list(fit_vae(going_on, given, small, small, seed=0, checkpoint=checkpoint))
-    assert [row.val_loss for row in rows_again] == [row.val_loss for row in rows]
+    assert [row["val_loss"] for row in rows_again] == [row["val_loss"] for row in rows]
     assert np.array_equal(going_on.weights[0].numpy(), whole.validated[1])
 
 

@@ -186,6 +186,11 @@ class MDNRNN:
         per_step = tf.reduce_mean(likelihood, axis=-1)  # (batch, steps)
         return -tf.reduce_sum(per_step * mask) / tf.reduce_sum(mask)
 
+    def loss(self, z: Tensor, action: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """What training minimises, `loss`, and its terms; arguments as those of
+        `negative_log_likelihood`, which is all of it."""
+        return {"loss": self.negative_log_likelihood(z, action, mask)}
+
     def step(
         self, z: Tensor, action: Tensor, hidden: Tensor, cell: Tensor
     ) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Fits the MDN-RNN: Adam on the negative log likelihood, one row of the curve an epoch.
+"""M's training: Adam on the negative log likelihood of windows of latents.
 
 z is drawn anew from the stored mean and log variance in every batch, so that M learns how sure V
 is. Read `fit_memory`.
@@ -7,7 +7,6 @@ is. Read `fit_memory`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -18,17 +17,8 @@ from worldmodels.errors import WorldModelsError
 from worldmodels.keras_on_tensorflow import keras
 from worldmodels.latents import LatentSequences, Sequences
 from worldmodels.memory import ACTIONS, MDNRNN, MemoryParams
-from worldmodels.progress import Progress
-from worldmodels.training_checkpoint import Means, Position, TrainingCheckpoint
-
-
-@dataclass(frozen=True)
-class MemoryEpoch:
-    """One row of the training curve: negative log likelihood, nats a latent dimension."""
-
-    epoch: int
-    loss: float
-    val_loss: float
+from worldmodels.training_checkpoint import Means
+from worldmodels.training_loop import Row, Step, fit
 
 
 def fit_memory(
@@ -40,8 +30,9 @@ def fit_memory(
     validation: Sequence[int],
     seed: int,
     checkpoint: Checkpoint | None = None,
-) -> Iterator[MemoryEpoch]:
-    """Train in place; yield a row after every epoch.
+) -> Iterator[Row]:
+    """Train in place; yield a row after every epoch, the terms of `MDNRNN.loss`; see
+    `training_loop.fit`. The weights stay those of the last epoch.
 
     Args:
         memory: the model.
@@ -49,11 +40,11 @@ def fit_memory(
         sequences: windows of latents.
         training, validation: which episodes.
         seed: of the order and the noise; step s of epoch e always draws the same.
-        checkpoint: where to save, and to go on from. The rows of epochs that were done before are
-            yielded again.
+        checkpoint: where to save, and to resume from.
 
     Raises:
-        WorldModelsError: no windows to train or validate on, or the loss is no longer a number.
+        WorldModelsError: no windows to train or validate on, or the loss is no longer a finite
+            number.
     """
     steps = _steps(sequences, training, params)
     _steps(sequences, validation, params)
@@ -67,12 +58,8 @@ def fit_memory(
         tf.TensorSpec((params.batch_size, params.sequence_length, ACTIONS), tf.float32),
         tf.TensorSpec((params.batch_size, params.sequence_length), tf.float32),
     )
-
     train_step = training_step(memory, optimizer)
-
-    @tf.function(input_signature=signature, autograph=False)
-    def validation_step(z: tf.Tensor, action: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        return memory.negative_log_likelihood(z, action, mask)
+    validation_step = tf.function(memory.loss, input_signature=signature, autograph=False)
 
     def batches(windows: NDArray[np.int64], epoch: int, *, first_step: int = 0) -> tf.data.Dataset:
         return tf.data.Dataset.from_generator(
@@ -82,34 +69,29 @@ def fit_memory(
             output_signature=signature,
         ).prefetch(4)
 
+    def train(epoch: int, first_step: int) -> Iterator[Step]:
+        windows = sequences.windows(training, rng=np.random.default_rng([seed, epoch]))
+        for z, action, mask in batches(windows, epoch, first_step=first_step):
+            yield train_step(z, action, mask), _steps_in(mask)
+
     def validate() -> Means:
         means = Means()
         for z, action, mask in batches(sequences.windows(validation, rng=None), params.epochs):
-            means.add({"loss": validation_step(z, action, mask)}, _steps_in(mask))
+            means.add(validation_step(z, action, mask), _steps_in(mask))
         return means
 
-    state = TrainingCheckpoint(checkpoint, [*memory.weights, *optimizer.variables])
-    at = state.restore()
-    yield from (MemoryEpoch(**row) for row in at.rows)
-    done = at.epoch * steps + at.step
-    name = checkpoint.stage if checkpoint else "train_memory"
-    with Progress(name, params.epochs * steps, "batch", done=done) as progress:
-        while at.epoch < params.epochs:
-            windows = sequences.windows(training, rng=np.random.default_rng([seed, at.epoch]))
-            for z, action, mask in batches(windows, at.epoch, first_step=at.step):
-                at.means.add({"loss": train_step(z, action, mask)}, _steps_in(mask))
-                at.step += 1
-                progress.advance(1, loss=at.means.mean("loss"))
-                state.save_if_due(at)
-            row = MemoryEpoch(at.epoch + 1, at.means.mean("loss"), validate().mean("loss"))
-            if not np.isfinite([row.loss, row.val_loss]).all():
-                raise WorldModelsError(
-                    f"the loss is not a number in epoch {row.epoch} ({row}); "
-                    f"lower this round's memory.learning_rate (it is {params.learning_rate})"
-                )
-            at = Position(epoch=at.epoch + 1, rows=[*at.rows, asdict(row)])
-            state.save(at)
-            yield row
+    yield from fit(
+        memory.weights,
+        optimizer,
+        train,
+        validate,
+        label="train_memory",
+        epochs=params.epochs,
+        steps=steps,
+        keep_best=False,
+        checkpoint=checkpoint,
+        learning_rate=f"memory.learning_rate (it is {params.learning_rate})",
+    )
 
 
 def measure_centre(
@@ -131,17 +113,16 @@ def measure_centre(
 
 def training_step(
     memory: MDNRNN, optimizer: keras.optimizers.Optimizer
-) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
-    """A compiled step: the arguments of `MDNRNN.negative_log_likelihood` to its value, before the
-    update."""
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+    """A compiled step: the arguments of `MDNRNN.loss` to its terms, before the update."""
 
     @tf.function(autograph=False)
-    def step(z: tf.Tensor, action: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    def step(z: tf.Tensor, action: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
-            loss = memory.negative_log_likelihood(z, action, mask)
-        gradients = tape.gradient(loss, memory.weights)
+            terms = memory.loss(z, action, mask)
+        gradients = tape.gradient(terms["loss"], memory.weights)
         optimizer.apply_gradients(zip(gradients, memory.weights, strict=True))
-        return loss
+        return terms
 
     return step
 
