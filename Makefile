@@ -54,7 +54,7 @@ $(VENV)-%/ready: requirements-%.lock $(READY)
 	touch $@
 
 repro: setup  ## run the pipeline; PRESET=tiny, default, overnight or paper writes that preset to params.yaml first
-	@$(if $(PRESET),$(RUN) python -m worldmodels.presets $(PRESET))
+	@$(if $(PRESET),$(RUN) python -m worldmodels.pipeline.presets $(PRESET))
 	$(RUN) dvc repro
 
 models: setup  ## the trained models of dvc.lock, from trained/ into models/
@@ -66,7 +66,7 @@ experiments: setup  ## what was tried: the scores, and the parameters that diffe
 test: setup lint $(VENV)-gymnasium/ready  ## run the tests
 	$(RUN) python -m pytest -q -m "not slow" -n 2 --dist worksteal
 	$(VENV)-gymnasium/bin/python -m pytest -q --confcutdir tests/over_gymnasium tests/over_gymnasium
-	@$(RUN) python -m worldmodels.check_lock --warn
+	@$(RUN) python -m worldmodels.pipeline.check_lock --warn
 
 test-full: test  ## run the slow tests too
 	$(RUN) python -m pytest -q -m slow
@@ -81,7 +81,7 @@ bench: setup  ## measure speed: prints, and writes benchmarks/results.json and .
 	$(RUN) python -m benchmarks
 
 check-lock: setup  ## does dvc.lock fit the code and the parameters?
-	@$(RUN) python -m worldmodels.check_lock
+	@$(RUN) python -m worldmodels.pipeline.check_lock
 
 lock: $(READY)  ## resolve pyproject.toml's dependencies into requirements*.lock
 	$(COMPILE) pyproject.toml --all-extras --output-file requirements.lock

@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import Rates, in_turn
-from worldmodels.agent import policy_maker
-from worldmodels.car_racing import FastCarRacing
-from worldmodels.episode_play import Episode
-from worldmodels.memory import MDNRNN
-from worldmodels.rollout import RolloutEngine, worker_count
-from worldmodels.vae import VAE, Precision
+from worldmodels.car_racing.simulator import FastCarRacing
+from worldmodels.models.agent import policy_maker
+from worldmodels.models.memory import MDNRNN
+from worldmodels.models.vae import VAE, Precision
+from worldmodels.rollouts.engine import RolloutEngine, worker_count
+from worldmodels.rollouts.episode import Episode
 
 IMAGE_SHAPE, LATENT_DIM, HIDDEN_UNITS, MIXTURES = (60, 80), 32, 256, 5
 INPUTS = ("z", "h")

@@ -20,7 +20,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from benchmarks.picture import COLOURS
-from worldmodels.rounds import AGAIN, FIRST
+from worldmodels.pipeline.rounds import AGAIN, FIRST
 
 PICTURE = Path("docs/learning_curve.png")
 

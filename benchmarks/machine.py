@@ -6,7 +6,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from worldmodels.cores import core_count
+from worldmodels.rollouts.cores import core_count
 
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 PACKAGES = ("gym", "numpy", "opencv-python-headless", "pygame", "tensorflow")

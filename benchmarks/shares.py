@@ -30,14 +30,14 @@ from benchmarks.closed_loop import (
     models,
 )
 from benchmarks.measure import stay_on_one_core
-from worldmodels.agent import policy_maker
-from worldmodels.car_racing import FastCarRacing
-from worldmodels.determinism import use_one_core
-from worldmodels.episode_play import Episode
-from worldmodels.frames import preprocess
-from worldmodels.memory import MDNRNN
-from worldmodels.rollout import worker_count
-from worldmodels.vae import VAE
+from worldmodels.car_racing.frames import preprocess
+from worldmodels.car_racing.simulator import FastCarRacing
+from worldmodels.models.agent import policy_maker
+from worldmodels.models.determinism import use_one_core
+from worldmodels.models.memory import MDNRNN
+from worldmodels.models.vae import VAE
+from worldmodels.rollouts.engine import worker_count
+from worldmodels.rollouts.episode import Episode
 
 STEPS = (SHORTEST + LONGEST) // 2  # the mean length of an episode in `closed_loop`
 WARM_UP = 20  # steps

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import Rates, in_turn, stay_on_one_core
-from worldmodels.car_racing import CarRacing, FastCarRacing
-from worldmodels.frames import preprocess
-from worldmodels.policies import BrownianPolicy
+from worldmodels.car_racing.frames import preprocess
+from worldmodels.car_racing.simulator import CarRacing, FastCarRacing
+from worldmodels.rollouts.policies import BrownianPolicy
 
 IMAGE_SHAPE = (60, 80)
 ENVPOOL = Path(".venv-envpool")

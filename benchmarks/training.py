@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from benchmarks.closed_loop import HIDDEN_UNITS, IMAGE_SHAPE, LATENT_DIM, MIXTURES
 from benchmarks.measure import in_turn
-from worldmodels import memory_training, vae_training
-from worldmodels.determinism import make_deterministic
-from worldmodels.memory import ACTIONS, MDNRNN
-from worldmodels.vae import VAE, Precision
+from worldmodels.models.determinism import make_deterministic
+from worldmodels.models.memory import ACTIONS, MDNRNN
+from worldmodels.models.vae import VAE, Precision
+from worldmodels.training import memory_training, vae_training
 
 FRAMES_A_BATCH = 64
 WINDOWS_A_BATCH, STEPS_A_WINDOW = 32, 128

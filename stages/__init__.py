@@ -15,7 +15,7 @@ if missing := [name for name in ("numpy", "gym", "h5py", "keras") if find_spec(n
 INHERITED = Path(__file__).parent.parent / "worldmodels" / "inherited.py"
 runpy.run_path(str(INHERITED))["use_own_settings"]()
 
-from worldmodels.interruption import stop_on_interrupt
+from worldmodels.pipeline.interruption import stop_on_interrupt
 
 if sys.argv[0] == "-m":  # Python is about to run a stage; imports take seconds, and can be stopped
     stop_on_interrupt()

@@ -9,23 +9,23 @@ from collections.abc import Iterator, Sequence
 
 from sklearn.metrics import r2_score
 
-from worldmodels.carry_over import Senses, carry_over, linear_outputs
-from worldmodels.controller import LinearController
-from worldmodels.determinism import (
+from worldmodels.data.episodes import EpisodeData, EpisodeFiles, read_episodes, split_episodes
+from worldmodels.metrics import write_metrics
+from worldmodels.models.controller import LinearController
+from worldmodels.models.determinism import (
     ComputeParams,
     hide_gpu,
     make_deterministic,
     use_threads,
 )
-from worldmodels.encoding import EncodingParams
-from worldmodels.episodes import EpisodeData, EpisodeFiles, read_episodes, split_episodes
-from worldmodels.memory import MDNRNN
-from worldmodels.metrics import write_metrics
+from worldmodels.models.encoding import EncodingParams
+from worldmodels.models.memory import MDNRNN
+from worldmodels.models.vae import VAE
 from worldmodels.params import BaseParams, load_group
+from worldmodels.pipeline.rounds import AGAIN, CARRIED, DRIVEN, FIRST, Round
+from worldmodels.pipeline.stage_run import run_stage
 from worldmodels.progress import Progress, announce
-from worldmodels.rounds import AGAIN, CARRIED, DRIVEN, FIRST, Round
-from worldmodels.stage_run import run_stage
-from worldmodels.vae import VAE
+from worldmodels.training.transfer import Senses, carry_over, linear_outputs
 
 FRAMES_A_SECOND = 430  # on two cores without AVX512, other jobs beside it
 ACTION_NAMES = ("steering", "gas", "brake")

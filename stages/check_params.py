@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worldmodels.all_params import load_all
 from worldmodels.files import written_whole
-from worldmodels.stage_run import run_stage
+from worldmodels.pipeline.all_params import load_all
+from worldmodels.pipeline.stage_run import run_stage
 
 CHECKED = Path("data/params_checked")
 

@@ -8,22 +8,22 @@ from itertools import chain
 
 import numpy as np
 
-from worldmodels.determinism import (
+from worldmodels.data.episodes import EpisodeFiles, read_episodes
+from worldmodels.data.latents import LatentWriter
+from worldmodels.metrics import write_metrics
+from worldmodels.models.determinism import (
     ComputeParams,
     hide_gpu,
     make_deterministic,
     use_threads,
 )
-from worldmodels.encoding import Encoder, EncodingParams
-from worldmodels.episodes import EpisodeFiles, read_episodes
-from worldmodels.latents import LatentWriter
-from worldmodels.metrics import write_metrics
-from worldmodels.model_files import file_digest
+from worldmodels.models.encoding import Encoder, EncodingParams
+from worldmodels.models.model_files import file_digest
+from worldmodels.models.vae import VAE
 from worldmodels.params import load_group
+from worldmodels.pipeline.rounds import Round, chosen_round
+from worldmodels.pipeline.stage_run import run_stage
 from worldmodels.progress import Progress, announce
-from worldmodels.rounds import Round, chosen_round
-from worldmodels.stage_run import run_stage
-from worldmodels.vae import VAE
 
 FRAMES_A_SECOND = 1700  # of a default run on two cores without AVX512
 ACTIVE = 0.01  # variance of a mean above which a latent dimension counts as used

@@ -6,23 +6,28 @@ from functools import partial
 
 import numpy as np
 
-from worldmodels.agent import policy_maker
-from worldmodels.car_racing import CarRacing, FastCarRacing
-from worldmodels.checkpoints import Checkpoint
-from worldmodels.controller import LinearController
-from worldmodels.determinism import hide_gpu
-from worldmodels.evaluation import EvaluationLog, EvaluationParams, evaluation_episodes, score
-from worldmodels.evaluation_charts import draw_lines, draw_returns, shown_episodes
+from worldmodels.car_racing.frames import EnvParams
+from worldmodels.car_racing.simulator import CarRacing, FastCarRacing
 from worldmodels.files import copy_whole
-from worldmodels.frames import EnvParams
+from worldmodels.inspection.evaluation_charts import draw_lines, draw_returns, shown_episodes
+from worldmodels.inspection.pictures import frame_grid, write_png
 from worldmodels.metrics import write_curve, write_metrics
+from worldmodels.models.agent import policy_maker
+from worldmodels.models.controller import LinearController
+from worldmodels.models.determinism import hide_gpu
+from worldmodels.models.vae import VAE
 from worldmodels.params import load_group
-from worldmodels.pictures import frame_grid, write_png
-from worldmodels.policies import UniformPolicy
+from worldmodels.pipeline.checkpoints import Checkpoint
+from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.progress import Progress, announce
-from worldmodels.rollout import RolloutEngine
-from worldmodels.stage_run import run_resumable_stage
-from worldmodels.vae import VAE
+from worldmodels.rollouts.engine import RolloutEngine
+from worldmodels.rollouts.policies import UniformPolicy
+from worldmodels.training.evaluation import (
+    EvaluationLog,
+    EvaluationParams,
+    evaluation_episodes,
+    score,
+)
 
 FRAMES_A_SECOND = 130  # of a default run on two cores without AVX512: stock gym draws slowly
 PICTURES = 8  # frames in the strip

@@ -9,29 +9,29 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.agent import policy_maker
-from worldmodels.car_racing import FastCarRacing
-from worldmodels.checkpoints import Checkpoint
-from worldmodels.controller import LinearController, controller_shape
-from worldmodels.controller_params import ControllerParams
-from worldmodels.determinism import hide_gpu
-from worldmodels.evolution import (
+from worldmodels.car_racing.frames import EnvParams
+from worldmodels.car_racing.simulator import FastCarRacing
+from worldmodels.metrics import write_curve, write_metrics
+from worldmodels.models.agent import policy_maker
+from worldmodels.models.controller import LinearController, controller_shape
+from worldmodels.models.determinism import hide_gpu
+from worldmodels.models.memory import MDNRNN
+from worldmodels.models.vae import VAE
+from worldmodels.params import BaseParams, load_group
+from worldmodels.pipeline.checkpoints import Checkpoint
+from worldmodels.pipeline.rounds import CARRIED, Round, chosen_round
+from worldmodels.pipeline.stage_run import run_resumable_stage
+from worldmodels.progress import Progress, announce
+from worldmodels.rollouts.engine import RolloutEngine
+from worldmodels.training.controller_params import ControllerParams
+from worldmodels.training.evolution import (
     Generation,
     best_validated,
     evolve,
     validated,
     validation_curve,
 )
-from worldmodels.evolution_log import CURRENT, EvolutionLog
-from worldmodels.frames import EnvParams
-from worldmodels.memory import MDNRNN
-from worldmodels.metrics import write_curve, write_metrics
-from worldmodels.params import BaseParams, load_group
-from worldmodels.progress import Progress, announce
-from worldmodels.rollout import RolloutEngine
-from worldmodels.rounds import CARRIED, Round, chosen_round
-from worldmodels.stage_run import run_resumable_stage
-from worldmodels.vae import VAE
+from worldmodels.training.evolution_log import CURRENT, EvolutionLog
 
 FRAMES_A_SECOND = 1250  # of a default run on two cores without AVX512
 FRAMES_AN_EPISODE = 650  # of the same run, with the default patience

@@ -5,21 +5,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from worldmodels.determinism import (
+from worldmodels.data.episodes import EpisodeFiles
+from worldmodels.inspection.vision_frames import InspectionParams
+from worldmodels.inspection.vision_report import inspect_vision
+from worldmodels.models.determinism import (
     ComputeParams,
     hide_gpu,
     make_deterministic,
     use_threads,
 )
-from worldmodels.encoding import EncodingParams
-from worldmodels.episodes import EpisodeFiles
+from worldmodels.models.encoding import EncodingParams
+from worldmodels.models.vae import VAE
 from worldmodels.params import BaseParams, load_group
+from worldmodels.pipeline.rounds import AGAIN, DRIVEN, EXPLORED
+from worldmodels.pipeline.stage_run import run_stage
 from worldmodels.progress import announce
-from worldmodels.rounds import AGAIN, DRIVEN, EXPLORED
-from worldmodels.stage_run import run_stage
-from worldmodels.vae import VAE
-from worldmodels.vision_frames import InspectionParams
-from worldmodels.vision_report import inspect_vision
 
 # Of a default run on two cores.
 FRAMES_A_SECOND = 100

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from worldmodels.car_racing import FastCarRacing
-from worldmodels.checkpoints import Checkpoint
-from worldmodels.driver import POLICY, DrivingParams, drive, driving_episodes
-from worldmodels.episode_play import EpisodePlay
-from worldmodels.episodes import EpisodeWriter, refuse_episodes
-from worldmodels.frames import EnvParams
+from worldmodels.car_racing.frames import EnvParams
+from worldmodels.car_racing.simulator import FastCarRacing
+from worldmodels.car_racing.telemetry import COLUMNS
+from worldmodels.data.episodes import EpisodeWriter, refuse_episodes
 from worldmodels.metrics import write_metrics
 from worldmodels.params import BaseParams, load_group
-from worldmodels.policies import POLICIES
+from worldmodels.pipeline.checkpoints import Checkpoint
+from worldmodels.pipeline.rounds import EXPLORED
+from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.progress import announce
-from worldmodels.recording import record_episodes
-from worldmodels.rollout import RolloutEngine
-from worldmodels.rounds import EXPLORED
-from worldmodels.sampling import SamplingParams, SamplingSummary, sampling_episodes
-from worldmodels.stage_run import run_resumable_stage
-from worldmodels.telemetry import COLUMNS
+from worldmodels.rollouts.driver import POLICY, DrivingParams, drive, driving_episodes
+from worldmodels.rollouts.engine import RolloutEngine
+from worldmodels.rollouts.episode import EpisodePlay
+from worldmodels.rollouts.policies import POLICIES
+from worldmodels.rollouts.recording import record_episodes
+from worldmodels.rollouts.sampling import SamplingParams, SamplingSummary, sampling_episodes
 
 DRIVING = "data/driving"
 ENVIRONMENTS_A_WORKER = 8

@@ -6,21 +6,21 @@ from functools import partial
 
 import numpy as np
 
-from worldmodels.agent import policy_maker
-from worldmodels.agent_sampling import AgentSamplingParams, noisy_policy
-from worldmodels.car_racing import FastCarRacing
-from worldmodels.checkpoints import Checkpoint
-from worldmodels.controller import LinearController
-from worldmodels.determinism import hide_gpu
-from worldmodels.frames import EnvParams
+from worldmodels.car_racing.frames import EnvParams
+from worldmodels.car_racing.simulator import FastCarRacing
 from worldmodels.metrics import write_metrics
+from worldmodels.models.agent import policy_maker
+from worldmodels.models.controller import LinearController
+from worldmodels.models.determinism import hide_gpu
 from worldmodels.params import BaseParams, load_group
+from worldmodels.pipeline.checkpoints import Checkpoint
+from worldmodels.pipeline.rounds import DRIVEN, FIRST
+from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.progress import announce
-from worldmodels.recording import record_episodes
-from worldmodels.rollout import RolloutEngine
-from worldmodels.rounds import DRIVEN, FIRST
-from worldmodels.sampling import sampling_episodes
-from worldmodels.stage_run import run_resumable_stage
+from worldmodels.rollouts.agent_sampling import AgentSamplingParams, noisy_policy
+from worldmodels.rollouts.engine import RolloutEngine
+from worldmodels.rollouts.recording import record_episodes
+from worldmodels.rollouts.sampling import sampling_episodes
 
 ENVIRONMENTS_A_WORKER = 8
 FRAMES_A_SECOND = 1200  # of a default run on two cores without AVX512

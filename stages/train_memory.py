@@ -7,17 +7,17 @@ from functools import partial
 
 import numpy as np
 
-from worldmodels.checkpoints import Checkpoint
-from worldmodels.determinism import ComputeParams, make_deterministic, use_threads
-from worldmodels.episodes import split_episodes
-from worldmodels.latents import LatentSequences
-from worldmodels.memory import MDNRNN, MemoryParams
-from worldmodels.memory_training import fit_memory, measure_centre
+from worldmodels.data.episodes import split_episodes
+from worldmodels.data.latents import LatentSequences
 from worldmodels.metrics import write_curve, write_metrics
+from worldmodels.models.determinism import ComputeParams, make_deterministic, use_threads
+from worldmodels.models.memory import MDNRNN, MemoryParams
 from worldmodels.params import BaseParams, load_group
+from worldmodels.pipeline.checkpoints import Checkpoint
+from worldmodels.pipeline.rounds import Round, chosen_round
+from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.progress import announce
-from worldmodels.rounds import Round, chosen_round
-from worldmodels.stage_run import run_resumable_stage
+from worldmodels.training.memory_training import fit_memory, measure_centre
 
 STEPS_A_SECOND = 14_800  # of a default run on two cores without AVX512
 

@@ -7,20 +7,20 @@ from functools import partial
 
 import numpy as np
 
-from worldmodels.checkpoints import Checkpoint
-from worldmodels.determinism import ComputeParams, make_deterministic, use_threads
-from worldmodels.episodes import EpisodeFiles, split_episodes
-from worldmodels.frame_batches import FrameBatches
-from worldmodels.frames import EnvParams
+from worldmodels.car_racing.frames import EnvParams
+from worldmodels.data.episodes import EpisodeFiles, split_episodes
+from worldmodels.data.frame_batches import FrameBatches
+from worldmodels.inspection.pictures import frame_grid, write_png
 from worldmodels.metrics import write_curve, write_metrics
+from worldmodels.models.determinism import ComputeParams, make_deterministic, use_threads
+from worldmodels.models.vae import VAE, VAEParams
 from worldmodels.params import BaseParams, load_group
-from worldmodels.pictures import frame_grid, write_png
+from worldmodels.pipeline.checkpoints import Checkpoint
+from worldmodels.pipeline.rounds import Round, chosen_round
+from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.progress import announce
-from worldmodels.rounds import Round, chosen_round
-from worldmodels.stage_run import run_resumable_stage
-from worldmodels.training_loop import best_epoch
-from worldmodels.vae import VAE, VAEParams
-from worldmodels.vae_training import fit_vae, validator
+from worldmodels.training.loop import best_epoch
+from worldmodels.training.vae_training import fit_vae, validator
 
 PICTURES = 10  # frames in the grid of reconstructions
 FRAMES_A_SECOND = 260  # of a default run on two cores without AVX512

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from params_files import Groups, preset_groups
 from project import STAGES, Project, stages_run
 
-from worldmodels import hdf5_files
-from worldmodels.checkpoints import Checkpoint
-from worldmodels.episode_play import EndReason, Episode, Outcome, Recording
-from worldmodels.episodes import EpisodeWriter
-from worldmodels.telemetry import COLUMNS
+from worldmodels.car_racing.telemetry import COLUMNS
+from worldmodels.data import hdf5_files
+from worldmodels.data.episodes import EpisodeWriter
+from worldmodels.pipeline.checkpoints import Checkpoint
+from worldmodels.rollouts.episode import EndReason, Episode, Outcome, Recording
 
 if TYPE_CHECKING:
-    from worldmodels.memory import MDNRNN
-    from worldmodels.vae import VAE
+    from worldmodels.models.memory import MDNRNN
+    from worldmodels.models.vae import VAE
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # gym draws without a display
 
@@ -143,7 +143,7 @@ def tiny_groups(tmp_path_factory: pytest.TempPathFactory) -> Groups:
 @pytest.fixture
 def tiny_vae() -> VAE:
     """A VAE of 32 x 32 frames and 4 latents, untrained."""
-    from worldmodels.vae import VAE
+    from worldmodels.models.vae import VAE
 
     return VAE((32, 32), 4, rng=np.random.default_rng(1))
 
@@ -151,7 +151,7 @@ def tiny_vae() -> VAE:
 @pytest.fixture
 def tiny_memory() -> MDNRNN:
     """A memory of 4 latents, 8 hidden units and 2 mixtures, untrained, with a centre."""
-    from worldmodels.memory import MDNRNN
+    from worldmodels.models.memory import MDNRNN
 
     memory = MDNRNN(4, 8, 2, rng=np.random.default_rng(2))
     memory.centre = np.random.default_rng(3).normal(size=12, scale=0.1).astype(np.float32)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.checkpoints import Checkpoint
-from worldmodels.controller_params import ControllerParams
-from worldmodels.episode_play import Episode, Outcome
-from worldmodels.evolution import Generation, evolve
-from worldmodels.evolution_log import EvolutionLog
+from worldmodels.pipeline.checkpoints import Checkpoint
+from worldmodels.rollouts.episode import Episode, Outcome
+from worldmodels.training.controller_params import ControllerParams
+from worldmodels.training.evolution import Generation, evolve
+from worldmodels.training.evolution_log import EvolutionLog
 
 DIMENSIONS = 5
 

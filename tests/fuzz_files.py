@@ -29,16 +29,21 @@ import conftest  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
-from worldmodels import episodes, hdf5_files, latents, model_files  # noqa: E402
-from worldmodels.controller import LinearController  # noqa: E402
-from worldmodels.episodes import EpisodeFiles, read_episodes  # noqa: E402
+from worldmodels.data import (
+    episodes,
+    hdf5_files,
+    latents,
+)
+from worldmodels.data.episodes import EpisodeFiles, read_episodes  # noqa: E402
+from worldmodels.data.frame_batches import FrameBatches  # noqa: E402
+from worldmodels.data.hdf5_files import USERBLOCK, Format, seal, vet  # noqa: E402
+from worldmodels.data.latents import LatentSequences, LatentWriter  # noqa: E402
 from worldmodels.errors import WorldModelsError  # noqa: E402
-from worldmodels.frame_batches import FrameBatches  # noqa: E402
-from worldmodels.hdf5_files import USERBLOCK, Format, seal, vet  # noqa: E402
-from worldmodels.latents import LatentSequences, LatentWriter  # noqa: E402
-from worldmodels.memory import MDNRNN  # noqa: E402
+from worldmodels.models import model_files  # noqa: E402
+from worldmodels.models.controller import LinearController  # noqa: E402
+from worldmodels.models.memory import MDNRNN  # noqa: E402
+from worldmodels.models.vae import VAE  # noqa: E402
 from worldmodels.plain_yaml import read_mapping  # noqa: E402
-from worldmodels.vae import VAE  # noqa: E402
 
 CASES_A_BATCH = 50  # that one process vets
 SECONDS_A_CASE = 60  # then it counts as hung

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from project import ROOT
 
 from worldmodels.params import read_params
-from worldmodels.presets import apply_preset
+from worldmodels.pipeline.presets import apply_preset
 
 Groups: TypeAlias = dict[str, dict[str, Any]]
 

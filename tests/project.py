@@ -58,7 +58,7 @@ class Project:
                 shutil.copy(ROOT / name, self.root / name)
         self.lock = ""
         self.run("git", "init", "-q")
-        self.run("python", "-m", "worldmodels.presets", "tiny")
+        self.run("python", "-m", "worldmodels.pipeline.presets", "tiny")
         self.commit()
 
     def copy(self, folder: Path) -> Project:

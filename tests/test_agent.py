@@ -17,15 +17,15 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 import worldmodels
-from worldmodels.agent import AgentPolicy, load_policy
-from worldmodels.agent_process import Agent
-from worldmodels.controller import LinearController, controller_shape
-from worldmodels.episode_play import Episode
+from worldmodels.car_racing.frames import preprocess
 from worldmodels.errors import WorldModelsError
-from worldmodels.frames import preprocess
-from worldmodels.memory import MDNRNN
-from worldmodels.model_files import ModelFileError, file_digest
-from worldmodels.vae import VAE
+from worldmodels.models.agent import AgentPolicy, load_policy
+from worldmodels.models.agent_process import Agent
+from worldmodels.models.controller import LinearController, controller_shape
+from worldmodels.models.memory import MDNRNN
+from worldmodels.models.model_files import ModelFileError, file_digest
+from worldmodels.models.vae import VAE
+from worldmodels.rollouts.episode import Episode
 
 SLOTS, STEPS = 3, 6
 SHAPE = (4 + 8 + 1, 3)  # z, h and the bias
@@ -406,7 +406,9 @@ def test_a_missing_part_is_named(
 def test_a_memory_fitted_to_another_vae_is_refused(
     agent_folder: Path, tmp_path: Path, tiny_memory: MDNRNN, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worldmodels.agent.use_one_core", lambda: None)  # for a new process only
+    monkeypatch.setattr(
+        "worldmodels.models.agent.use_one_core", lambda: None
+    )  # for a new process only
     monkeypatch.chdir(tmp_path)
     shutil.copytree(agent_folder, tmp_path, dirs_exist_ok=True)
     vae, memory = str(tmp_path / "vae.h5"), str(tmp_path / "memory.h5")

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from project import ROOT
 from ruamel.yaml import YAML
 
-from worldmodels.agent_process import Agent
-from worldmodels.controller import LinearController
-from worldmodels.environment import environment
 from worldmodels.errors import WorldModelsError
-from worldmodels.memory import MDNRNN
-from worldmodels.vae import VAE
+from worldmodels.models.agent_process import Agent
+from worldmodels.models.controller import LinearController
+from worldmodels.models.memory import MDNRNN
+from worldmodels.models.vae import VAE
+from worldmodels.pipeline.environment import environment
 
 # README's loop, as a script without a guard. What it prints of a track: all that is to be equal.
 DRIVE = """
@@ -55,15 +55,15 @@ for drive in drives:
 """
 # The same by what a rollout worker drives with.
 PIPELINE = """
-import worldmodels, worldmodels.agent, worldmodels.frames
-from worldmodels.controller import LinearController
-from worldmodels.episode_play import Episode
+import worldmodels, worldmodels.models.agent, worldmodels.car_racing.frames
+from worldmodels.models.controller import LinearController
+from worldmodels.rollouts.episode import Episode
 
 class Agent:
     @classmethod
     def load(cls, folder):
         agent, agent.c = cls(), LinearController.load(folder + "/controller.h5")
-        maker = worldmodels.agent.policy_maker(folder, inputs=agent.c.inputs, latent=agent.c.latent)
+        maker = worldmodels.models.agent.policy_maker(folder, inputs=agent.c.inputs, latent=agent.c.latent)
         agent.policy = maker(4)
         return agent
 
@@ -72,7 +72,7 @@ class Agent:
         self.policy.begin(0, Episode(track_seed=0))
 
     def act(self, frame):
-        return self.policy.act(worldmodels.frames.preprocess(frame, (60, 80))[None], [0])[0]
+        return self.policy.act(worldmodels.car_racing.frames.preprocess(frame, (60, 80))[None], [0])[0]
 
 worldmodels.Agent = Agent
 """

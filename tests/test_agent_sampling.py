@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worldmodels.agent_sampling import AgentSamplingParams, NoisyPolicy, noisy_policy
-from worldmodels.checkpoints import Checkpoint
-from worldmodels.controller import LinearController
-from worldmodels.episode_play import Episode, EpisodePlay, Outcome, noise_seed
-from worldmodels.episodes import read_episodes
-from worldmodels.sampling import sampling_episodes
+from worldmodels.data.episodes import read_episodes
+from worldmodels.models.controller import LinearController
+from worldmodels.pipeline.checkpoints import Checkpoint
+from worldmodels.rollouts.agent_sampling import AgentSamplingParams, NoisyPolicy, noisy_policy
+from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, noise_seed
+from worldmodels.rollouts.sampling import sampling_episodes
 
 if TYPE_CHECKING:
     from gym.envs.box2d.car_racing import CarRacing
 
-    from worldmodels.memory import MDNRNN
-    from worldmodels.rollout import Policy
-    from worldmodels.vae import VAE
+    from worldmodels.models.memory import MDNRNN
+    from worldmodels.models.vae import VAE
+    from worldmodels.rollouts.engine import Policy
 
 SPREAD = (0.3, 0.2, 0.1)
 QUIET, NOISY = 9, 10  # tracks
@@ -211,11 +211,13 @@ def test_the_stage_stores_half_of_the_drives_as_the_agent_s_own_and_half_with_no
     tiny_vae: VAE, tiny_memory: MDNRNN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from stages import sample_agent as stage
-    from worldmodels.agent import AgentPolicy
+    from worldmodels.models.agent import AgentPolicy
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stage, "RolloutEngine", InThisProcess)
-    monkeypatch.setattr("worldmodels.agent.use_one_core", lambda: None)  # for a new process only
+    monkeypatch.setattr(
+        "worldmodels.models.agent.use_one_core", lambda: None
+    )  # for a new process only
     Path("params.yaml").write_text(
         "base: {seed: 0, validation_share: 0.1}\nenv: {image_shape: [32, 32]}\n"
         "agent_sampling: {episodes: 4, steps: 12, patience: null, random_start: true, "

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from gym.envs.box2d.car_racing import CarRacing
 
-from worldmodels import car_racing
-from worldmodels.car_racing import FastCarRacing
+from worldmodels.car_racing import simulator as car_racing
+from worldmodels.car_racing.simulator import FastCarRacing
 
 Driver = Callable[[Any, int], Any]
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worldmodels.controller import LinearController, controller_shape
-from worldmodels.episode_play import Episode
-from worldmodels.episodes import EpisodeData, read_episodes
+from worldmodels.data.episodes import EpisodeData, read_episodes
 from worldmodels.errors import WorldModelsError
+from worldmodels.models.controller import LinearController, controller_shape
+from worldmodels.rollouts.episode import Episode
 
 if TYPE_CHECKING:
     from conftest import WriteEpisodes
 
-    from worldmodels.memory import MDNRNN
-    from worldmodels.vae import VAE
+    from worldmodels.models.memory import MDNRNN
+    from worldmodels.models.vae import VAE
 
 INPUTS = ("z", "h")
 
@@ -50,7 +50,7 @@ def controller_of(inputs: int, *, latent: str = "mean") -> LinearController:
 
 
 def test_what_is_said_in_other_numbers_is_understood_as_before(drives: list[EpisodeData]) -> None:
-    from worldmodels.carry_over import carry_over, linear_outputs
+    from worldmodels.training.transfer import carry_over, linear_outputs
 
     rng = np.random.default_rng(3)
     before, after = Linear(rng.normal(size=(3, 3))), Linear(rng.normal(size=(3, 3)))
@@ -65,7 +65,7 @@ def test_what_is_said_in_other_numbers_is_understood_as_before(drives: list[Epis
 
 
 def test_with_the_same_senses_or_no_drives_nothing_changes(drives: list[EpisodeData]) -> None:
-    from worldmodels.carry_over import carry_over
+    from worldmodels.training.transfer import carry_over
 
     one, other = Linear(np.eye(3)), Linear(2 * np.eye(3))
     controller = controller_of(3)
@@ -75,7 +75,7 @@ def test_with_the_same_senses_or_no_drives_nothing_changes(drives: list[EpisodeD
 
 def test_what_the_drives_leave_open_stays_as_it_was(drives: list[EpisodeData]) -> None:
     """An input that is always zero: any weight would do."""
-    from worldmodels.carry_over import carry_over
+    from worldmodels.training.transfer import carry_over
 
     before, after = Linear(np.diag([1.0, 1.0, 0.0])), Linear(np.diag([2.0, 2.0, 0.0]))
     controller = controller_of(3)
@@ -89,8 +89,8 @@ def test_senses_know_what_the_agent_knew(
     drives: list[EpisodeData], tiny_vae: VAE, tiny_memory: MDNRNN, inputs: tuple[str, ...]
 ) -> None:
     """The agent's actions, computed from what they say that it read at each step."""
-    from worldmodels.agent import AgentPolicy
-    from worldmodels.carry_over import Senses
+    from worldmodels.models.agent import AgentPolicy
+    from worldmodels.training.transfer import Senses
 
     frames = drives[0].frames
     shape = controller_shape(inputs, latent_dim=4, hidden_units=8)
@@ -111,8 +111,8 @@ def test_senses_know_what_the_agent_knew(
 def test_what_does_not_belong_together_is_refused(
     drives: list[EpisodeData], tiny_vae: VAE, tiny_memory: MDNRNN
 ) -> None:
-    from worldmodels.carry_over import Senses, carry_over
-    from worldmodels.memory import MDNRNN
+    from worldmodels.models.memory import MDNRNN
+    from worldmodels.training.transfer import Senses, carry_over
 
     other = MDNRNN(5, 8, 2, rng=np.random.default_rng(2))
     with pytest.raises(WorldModelsError, match=r"^memory: expected latents of 4 numbers.* for 5;"):
@@ -140,9 +140,9 @@ def test_the_stage_fits_some_drives_and_measures_on_the_others(
     tiny_memory: MDNRNN,
 ) -> None:
     from stages import carry_over as stage
-    from worldmodels.carry_over import Senses, carry_over, linear_outputs
-    from worldmodels.memory import MDNRNN
-    from worldmodels.vae import VAE
+    from worldmodels.models.memory import MDNRNN
+    from worldmodels.models.vae import VAE
+    from worldmodels.training.transfer import Senses, carry_over, linear_outputs
 
     monkeypatch.chdir(tmp_path)
     for name in ("hide_gpu", "use_threads", "make_deterministic"):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from worldmodels.check_lock import main, stale_stages
 from worldmodels.errors import WorldModelsError
+from worldmodels.pipeline.check_lock import main, stale_stages
 
 DVC = Path(sys.executable).parent / "dvc"
 
@@ -32,7 +32,7 @@ stages:
     cmd: python stages/train.py
     deps:
       - stages/train.py
-      - worldmodels/vae.py
+      - worldmodels/models/vae.py
     params:
       - base
       - vae
@@ -46,7 +46,7 @@ stages:
     deps:
       - data/latents
       - models/vae.h5
-      - worldmodels/evolution.py
+      - worldmodels/training/evolution.py
     params:
       - controller.sigma
     metrics:
@@ -62,7 +62,7 @@ stages:
     cmd: python stages/train.py
     deps:
     - {{path: stages/train.py, hash: md5, md5: {md5("train")}}}
-    - {{path: worldmodels/vae.py, hash: md5, md5: {md5("vae")}}}
+    - {{path: worldmodels/models/vae.py, hash: md5, md5: {md5("vae")}}}
     params:
       params.yaml:
         base:
@@ -79,7 +79,7 @@ stages:
     deps:
     - {{path: data/latents, hash: md5, md5: 0a0a.dir}}
     - {{path: models/vae.h5, hash: md5, md5: 1b1b}}
-    - {{path: worldmodels/evolution.py, hash: md5, md5: {md5("evolution")}}}
+    - {{path: worldmodels/training/evolution.py, hash: md5, md5: {md5("evolution")}}}
     params:
       params.yaml:
         controller.sigma: 0.1
@@ -92,8 +92,8 @@ FILES = {
     "dvc.yaml": DVC_YAML,
     "dvc.lock": DVC_LOCK,
     "stages/train.py": "train",
-    "worldmodels/vae.py": "vae",
-    "worldmodels/evolution.py": "evolution",
+    "worldmodels/models/vae.py": "vae",
+    "worldmodels/training/evolution.py": "evolution",
     "metrics/evolve.json": "json",
     "metrics/evolve.csv": "csv",
 }
@@ -125,7 +125,12 @@ def test_a_fresh_clone_fits(project: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new", "stale"),
     [
-        ("worldmodels/vae.py", "vae", "VAE", {"train": ["worldmodels/vae.py changed"]}),
+        (
+            "worldmodels/models/vae.py",
+            "vae",
+            "VAE",
+            {"train": ["worldmodels/models/vae.py changed"]},
+        ),
         ("metrics/evolve.json", "json", "j", {"evolve": ["metrics/evolve.json changed"]}),
         ("metrics/evolve.csv", "csv", "", {"evolve": ["metrics/evolve.csv changed"]}),
         ("params.yaml", "sigma: 0.1", "sigma: 0.2", {"evolve": ["controller.sigma 0.1 -> 0.2"]}),
@@ -143,14 +148,14 @@ def test_a_fresh_clone_fits(project: Path) -> None:
         ),
         (
             "dvc.yaml",
-            "      - worldmodels/vae.py\n",
+            "      - worldmodels/models/vae.py\n",
             "",
-            {"train": ["dependency worldmodels/vae.py is not in dvc.yaml"]},
+            {"train": ["dependency worldmodels/models/vae.py is not in dvc.yaml"]},
         ),
         (
             "dvc.yaml",
-            "      - worldmodels/vae.py\n",
-            "      - worldmodels/vae.py\n      - params.yaml\n",
+            "      - worldmodels/models/vae.py\n",
+            "      - worldmodels/models/vae.py\n      - params.yaml\n",
             {"train": ["dependency params.yaml is new in dvc.yaml"]},
         ),
         (
@@ -217,7 +222,7 @@ def test_each_difference_is_named(
 
 
 @pytest.mark.parametrize(
-    ("name", "stage"), [("metrics/evolve.json", "evolve"), ("worldmodels/vae.py", "train")]
+    ("name", "stage"), [("metrics/evolve.json", "evolve"), ("worldmodels/models/vae.py", "train")]
 )
 def test_a_missing_file_is_named(project: Path, name: str, stage: str) -> None:
     (project / name).unlink()
@@ -239,8 +244,8 @@ def test_data_on_the_disk_plays_no_part(project: Path) -> None:
 def test_a_dependency_that_needs_the_data_is_refused(
     project: Path, edit: Callable[[str, str, str], None], dep: str
 ) -> None:
-    edit("dvc.yaml", "worldmodels/evolution.py", dep)
-    edit("dvc.lock", "worldmodels/evolution.py", dep)
+    edit("dvc.yaml", "worldmodels/training/evolution.py", dep)
+    edit("dvc.lock", "worldmodels/training/evolution.py", dep)
     with pytest.raises(WorldModelsError, match=f"{dep}: expected a file in git or a whole output"):
         stale_stages(project)
 
@@ -275,9 +280,9 @@ def test_the_command_says_all_on_one_line_a_stage(
     assert main([]) == 0
     assert capsys.readouterr().out == "dvc.lock fits the code and the parameters: 2 stages\n"
 
-    edit("worldmodels/evolution.py", "evolution", "changed")
+    edit("worldmodels/training/evolution.py", "evolution", "changed")
     edit("params.yaml", "sigma: 0.1", "sigma: 0.2")
-    line = "evolve: worldmodels/evolution.py changed; controller.sigma 0.1 -> 0.2\n"
+    line = "evolve: worldmodels/training/evolution.py changed; controller.sigma 0.1 -> 0.2\n"
     assert main([]) == 1
     assert capsys.readouterr().out == line
     assert main(["--warn"]) == 0

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from project import ROOT
 
-from worldmodels import checkpoints
-from worldmodels.checkpoints import KEPT, Checkpoint, stage_checkpoint
 from worldmodels.errors import WorldModelsError
+from worldmodels.pipeline import checkpoints
+from worldmodels.pipeline.checkpoints import KEPT, Checkpoint, stage_checkpoint
 
 DVC = Path(sys.executable).parent / "dvc"
 DVC_YAML = """\
@@ -148,7 +148,7 @@ def test_an_unfinished_one_stays_whatever_dvc_lock_has(project: Path) -> None:
 
 RUN = """\
 import sys
-from worldmodels.checkpoints import stage_checkpoint
+from worldmodels.pipeline.checkpoints import stage_checkpoint
 with stage_checkpoint("work") as checkpoint:
     saved = checkpoint.folder / "state"
     print("found", saved.read_text() if saved.exists() else "nothing", flush=True)

@@ -7,11 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from worldmodels.car_racing import FastCarRacing
-from worldmodels.driver import CentreLineDriver, DrivingParams, drive, driving_episodes
-from worldmodels.episode_play import Episode, EpisodePlay, Outcome, noise_seed
+from worldmodels.car_racing.simulator import FastCarRacing
+from worldmodels.car_racing.telemetry import COLUMNS, ROAD_HALF_WIDTH
 from worldmodels.params import ParameterError
-from worldmodels.telemetry import COLUMNS, ROAD_HALF_WIDTH
+from worldmodels.rollouts.driver import CentreLineDriver, DrivingParams, drive, driving_episodes
+from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, noise_seed
 
 PARAMS = DrivingParams(episodes=5, steps=40, speeds=(20.0, 65.0), first_seed=10)
 

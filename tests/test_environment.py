@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worldmodels import environment as module
-from worldmodels.environment import environment, record_environment
-from worldmodels.stage_run import run_stage
+from worldmodels.pipeline import environment as module
+from worldmodels.pipeline.environment import environment, record_environment
+from worldmodels.pipeline.stage_run import run_stage
 
 
 def stages_in(path: Path) -> list[list[str]]:

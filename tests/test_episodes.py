@@ -13,8 +13,7 @@ import pytest
 from conftest import MakeOutcome, WriteEpisodes
 from numpy.typing import NDArray
 
-from worldmodels.episode_play import RolloutError
-from worldmodels.episodes import (
+from worldmodels.data.episodes import (
     EPISODES_A_SHARD,
     FORMAT,
     EpisodeFileError,
@@ -23,8 +22,9 @@ from worldmodels.episodes import (
     read_episodes,
     split_episodes,
 )
+from worldmodels.data.hdf5_files import seal
 from worldmodels.errors import WorldModelsError
-from worldmodels.hdf5_files import seal
+from worldmodels.rollouts.episode import RolloutError
 
 LENGTHS = [1, 40, 33, 2]
 
@@ -374,9 +374,9 @@ def test_one_episode_cannot_be_split() -> None:
 def test_the_simulator_and_the_reader_do_not_import_tensorflow() -> None:
     code = (
         "import sys, worldmodels; assert not {'tensorflow', 'keras'} & set(sys.modules);"
-        "from worldmodels import read_episodes; import worldmodels.car_racing, worldmodels.rollout;"
+        "from worldmodels import read_episodes; import worldmodels.car_racing.simulator, worldmodels.rollouts.engine;"
         "found = {'tensorflow', 'keras'} & set(sys.modules);"
         "print(read_episodes.__module__, sorted(found))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout == "worldmodels.episodes []\n"
+    assert ran.stdout == "worldmodels.data.episodes []\n"

@@ -8,13 +8,18 @@ import cv2
 import numpy as np
 import pytest
 
-from worldmodels.car_racing import CarRacing, FastCarRacing
-from worldmodels.checkpoints import Checkpoint
-from worldmodels.episode_play import Episode, EpisodePlay, Outcome, Trace
-from worldmodels.evaluation import EvaluationLog, EvaluationParams, evaluation_episodes, score
-from worldmodels.evaluation_charts import draw_lines, draw_returns, shown_episodes
+from worldmodels.car_racing.simulator import CarRacing, FastCarRacing
+from worldmodels.car_racing.telemetry import COLUMNS
+from worldmodels.inspection.evaluation_charts import draw_lines, draw_returns, shown_episodes
 from worldmodels.params import ParameterError
-from worldmodels.telemetry import COLUMNS
+from worldmodels.pipeline.checkpoints import Checkpoint
+from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, Trace
+from worldmodels.training.evaluation import (
+    EvaluationLog,
+    EvaluationParams,
+    evaluation_episodes,
+    score,
+)
 
 BLUE, GREY = (0x00, 0x72, 0xB2), (0xD0, 0xD0, 0xD0)  # of bars, of the road
 PARAMS = EvaluationParams(episodes=3, steps=1000, first_seed=0, batch_size=2)

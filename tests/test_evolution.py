@@ -10,10 +10,10 @@ import pytest
 from evolution_course import DIMENSIONS, PARAMS, START, Course, hill, run, run_from, vectors
 from numpy.typing import NDArray
 
-from worldmodels.episode_play import Episode
 from worldmodels.errors import WorldModelsError
-from worldmodels.evolution import Generation, Validation, best_validated, validation_curve
 from worldmodels.params import ParameterError
+from worldmodels.rollouts.episode import Episode
+from worldmodels.training.evolution import Generation, Validation, best_validated, validation_curve
 
 
 def test_the_search_climbs() -> None:

@@ -13,9 +13,9 @@ import pytest
 from evolution_course import PARAMS, START, Course, run, run_from, vectors
 from numpy.typing import NDArray
 
-from worldmodels.checkpoints import Checkpoint
-from worldmodels.episode_play import Episode, Outcome
 from worldmodels.errors import WorldModelsError
+from worldmodels.pipeline.checkpoints import Checkpoint
+from worldmodels.rollouts.episode import Episode, Outcome
 
 LEVERS: dict[str, dict[str, Any]] = {
     "none": {},

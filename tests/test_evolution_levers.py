@@ -16,9 +16,9 @@ import pytest
 from evolution_course import DIMENSIONS, PARAMS, START, Course, hill, run, run_from, vectors
 from numpy.typing import NDArray
 
-from worldmodels.checkpoints import Checkpoint
-from worldmodels.controller_params import ControllerParams
-from worldmodels.episode_play import Episode
+from worldmodels.pipeline.checkpoints import Checkpoint
+from worldmodels.rollouts.episode import Episode
+from worldmodels.training.controller_params import ControllerParams
 
 
 def told_costs(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.float64]]:

@@ -13,10 +13,10 @@ import pytest
 from evolution_course import Course
 from numpy.typing import NDArray
 
-from worldmodels.checkpoints import Checkpoint
-from worldmodels.controller import LinearController
-from worldmodels.episode_play import Episode
-from worldmodels.rounds import AGAIN, CARRIED, FIRST, Round
+from worldmodels.models.controller import LinearController
+from worldmodels.pipeline.checkpoints import Checkpoint
+from worldmodels.pipeline.rounds import AGAIN, CARRIED, FIRST, Round
+from worldmodels.rollouts.episode import Episode
 
 PARAMS_YAML = """\
 base: {seed: 0, validation_share: 0.1}

@@ -19,13 +19,13 @@ import pytest
 from conftest import MakeOutcome, PluggedOut
 from project import ROOT, STAGES, Project, processes_in, stages_run
 
-from worldmodels.episodes import EpisodeWriter
+from worldmodels.car_racing.telemetry import COLUMNS
+from worldmodels.data.episodes import EpisodeWriter
+from worldmodels.data.latents import LatentWriter
 from worldmodels.errors import WorldModelsError
 from worldmodels.files import DiskFullError, copy_whole, written_whole
-from worldmodels.latents import LatentWriter
 from worldmodels.metrics import write_curve
-from worldmodels.model_files import load_model, save_model
-from worldmodels.telemetry import COLUMNS
+from worldmodels.models.model_files import load_model, save_model
 
 MEBIBYTE = 1 << 20
 
@@ -75,7 +75,7 @@ def write_model(folder: Path, _: MakeOutcome) -> None:
 def write_checkpoint(folder: Path, _: MakeOutcome) -> None:
     import tensorflow as tf
 
-    from worldmodels.training_checkpoint import Position, TrainingCheckpoint
+    from worldmodels.training.training_checkpoint import Position, TrainingCheckpoint
 
     checkpoint = PluggedOut(folder, saves=2)
     TrainingCheckpoint(checkpoint, [tf.Variable(noise(1000, 1000))]).save(Position())

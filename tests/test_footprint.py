@@ -15,8 +15,8 @@ EPISODES = 40  # of 150 frames, 340 MB unpacked in the ten times larger set
 PEAK_OF_AN_EPOCH = """
 import sys
 from pathlib import Path
-from worldmodels.episodes import EpisodeFiles
-from worldmodels.frame_batches import FrameBatches
+from worldmodels.data.episodes import EpisodeFiles
+from worldmodels.data.frame_batches import FrameBatches
 files = EpisodeFiles(sys.argv[1])
 batches = FrameBatches(files, range(len(files.episodes)), batch_size=64, seed=0)
 frames = sum(len(batch) for batch in batches.epoch(0))
@@ -26,14 +26,14 @@ print(frames, status.partition("VmHWM:")[2].split()[0])
 GENERATIONS = """
 import os, sys
 from pathlib import Path
-from worldmodels.agent import policy_maker
-from worldmodels.car_racing import FastCarRacing
-from worldmodels.controller_params import ControllerParams
-from worldmodels.evolution import evolve
-from worldmodels.evolution_log import EvolutionLog
-from worldmodels.memory import MDNRNN
-from worldmodels.rollout import RolloutEngine
-from worldmodels.vae import VAE
+from worldmodels.models.agent import policy_maker
+from worldmodels.car_racing.simulator import FastCarRacing
+from worldmodels.training.controller_params import ControllerParams
+from worldmodels.training.evolution import evolve
+from worldmodels.training.evolution_log import EvolutionLog
+from worldmodels.models.memory import MDNRNN
+from worldmodels.rollouts.engine import RolloutEngine
+from worldmodels.models.vae import VAE
 import numpy as np
 
 def resident(pid):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from worldmodels.car_racing.frames import EnvParams, preprocess
 from worldmodels.errors import WorldModelsError
-from worldmodels.frames import EnvParams, preprocess
 from worldmodels.params import ParameterError
 
 SHAPES = [(60, 80), (64, 64), (32, 32), (32, 96), (61, 47), (84, 96), (96, 96)]

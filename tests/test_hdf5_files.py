@@ -14,9 +14,8 @@ import h5py
 import numpy as np
 import pytest
 
-from worldmodels import hdf5_check, hdf5_files
-from worldmodels.errors import WorldModelsError
-from worldmodels.hdf5_files import (
+from worldmodels.data import hdf5_check, hdf5_files
+from worldmodels.data.hdf5_files import (
     USERBLOCK,
     Format,
     open_sealed,
@@ -26,6 +25,7 @@ from worldmodels.hdf5_files import (
     sealed_file,
     vet,
 )
+from worldmodels.errors import WorldModelsError
 
 ROOT = Path(__file__).parent.parent
 
@@ -578,7 +578,7 @@ class TestTheList:
         code = (
             "import sys; sys.path.insert(0, 'tests')\n"
             "import test_hdf5_files as tests\nfrom pathlib import Path\n"
-            "from worldmodels import hdf5_files\n"
+            "from worldmodels.data import hdf5_files\n"
             "hdf5_files._check = None\ntests.opens(Path(sys.argv[1]))"
         )
         subprocess.run([sys.executable, "-c", code, path], check=True, cwd=ROOT)
@@ -612,7 +612,7 @@ class TestTheList:
         kept.parent.mkdir()
         kept.write_text("old\n" * (hdf5_files.LIST_AT_MOST // 4 + 1) if full else "")
         code = (
-            "from worldmodels import hdf5_files\nimport sys\n"
+            "from worldmodels.data import hdf5_files\nimport sys\n"
             "for index in range(300):\n"
             "    hdf5_files._remember([f'{sys.argv[1]} {index} ' + 'x' * 90])"
         )

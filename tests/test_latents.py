@@ -12,12 +12,12 @@ import pytest
 from conftest import WriteEpisodes
 from numpy.typing import NDArray
 
-from worldmodels.encoding import Encoder
-from worldmodels.hdf5_files import seal
-from worldmodels.latents import FORMAT, LatentFileError, LatentSequences, LatentWriter
-from worldmodels.model_files import file_digest
-from worldmodels.rounds import AGAIN, DRIVEN, EXPLORED, FIRST, Round
-from worldmodels.vae import VAE
+from worldmodels.data.hdf5_files import seal
+from worldmodels.data.latents import FORMAT, LatentFileError, LatentSequences, LatentWriter
+from worldmodels.models.encoding import Encoder
+from worldmodels.models.model_files import file_digest
+from worldmodels.models.vae import VAE
+from worldmodels.pipeline.rounds import AGAIN, DRIVEN, EXPLORED, FIRST, Round
 
 LENGTHS = [1, 2, 7, 30, 6, 11]
 WINDOW = 5

@@ -12,18 +12,18 @@ import tensorflow as tf
 from conftest import PluggedOut
 from numpy.typing import NDArray
 
-from worldmodels.agent import AgentPolicy
-from worldmodels.checkpoints import Checkpoint
-from worldmodels.determinism import make_deterministic
+from worldmodels.data.latents import LatentSequences, LatentWriter
 from worldmodels.errors import WorldModelsError
-from worldmodels.latents import LatentSequences, LatentWriter
-from worldmodels.memory import MDNRNN, MemoryParams, mixture_log_likelihood
-from worldmodels.memory_training import fit_memory, measure_centre
-from worldmodels.model_files import file_digest
+from worldmodels.models.agent import AgentPolicy
+from worldmodels.models.determinism import make_deterministic
+from worldmodels.models.memory import MDNRNN, MemoryParams, mixture_log_likelihood
+from worldmodels.models.model_files import file_digest
+from worldmodels.models.vae import VAE
 from worldmodels.params import ParameterError, load_group
-from worldmodels.rounds import AGAIN
-from worldmodels.training_loop import Row
-from worldmodels.vae import VAE
+from worldmodels.pipeline.checkpoints import Checkpoint
+from worldmodels.pipeline.rounds import AGAIN
+from worldmodels.training.loop import Row
+from worldmodels.training.memory_training import fit_memory, measure_centre
 
 
 def normal_density(

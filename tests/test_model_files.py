@@ -13,10 +13,10 @@ import h5py
 import numpy as np
 import pytest
 
-from worldmodels.controller import LinearController
-from worldmodels.hdf5_files import seal
-from worldmodels.memory import MDNRNN
-from worldmodels.model_files import (
+from worldmodels.data.hdf5_files import seal
+from worldmodels.models.controller import LinearController
+from worldmodels.models.memory import MDNRNN
+from worldmodels.models.model_files import (
     FORMAT,
     ModelFileError,
     Setting,
@@ -24,7 +24,7 @@ from worldmodels.model_files import (
     load_model,
     save_model,
 )
-from worldmodels.vae import VAE
+from worldmodels.models.vae import VAE
 
 Model = VAE | MDNRNN | LinearController
 

@@ -10,10 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
-from worldmodels.controller import LinearController
-from worldmodels.episodes import EpisodeFileError, EpisodeFiles
-from worldmodels.latents import LatentFileError, LatentSequences
-from worldmodels.model_files import ModelFileError
+from worldmodels.data.episodes import EpisodeFileError, EpisodeFiles
+from worldmodels.data.latents import LatentFileError, LatentSequences
+from worldmodels.models.controller import LinearController
+from worldmodels.models.model_files import ModelFileError
 
 HOLD = """
 import sys, h5py

@@ -8,8 +8,8 @@ from typing import Any, get_type_hints
 import pytest
 from params_files import KEYS, Groups, changed
 
-from worldmodels.all_params import SIZES, AllParams, all_of
 from worldmodels.params import ParameterError, group_of
+from worldmodels.pipeline.all_params import SIZES, AllParams, all_of
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from params_files import QUICK, Groups, changed
 
-from worldmodels.agent import AgentPolicy
-from worldmodels.all_params import AllParams, all_of
-from worldmodels.controller import controller_shape
-from worldmodels.episode_play import Episode
-from worldmodels.memory import MDNRNN
-from worldmodels.vae import VAE
+from worldmodels.models.agent import AgentPolicy
+from worldmodels.models.controller import controller_shape
+from worldmodels.models.memory import MDNRNN
+from worldmodels.models.vae import VAE
+from worldmodels.pipeline.all_params import AllParams, all_of
+from worldmodels.rollouts.episode import Episode
 
 
 def require_models_act(params: AllParams) -> None:

@@ -10,8 +10,8 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 from project import ROOT
 
-from worldmodels.all_params import AllParams, load_all
 from worldmodels.params import ParameterError
+from worldmodels.pipeline.all_params import AllParams, load_all
 
 
 @pytest.mark.parametrize(

@@ -22,17 +22,17 @@ from params_files import KEYS, QUICK, Groups, preset_groups
 from project import ROOT
 from ruamel.yaml import YAML
 
-from worldmodels.all_params import AllParams, all_of, load_all
-from worldmodels.controller import controller_shape
-from worldmodels.driver import driving_episodes
-from worldmodels.episode_play import Episode, Outcome, noise_seed
 from worldmodels.errors import WorldModelsError
-from worldmodels.evaluation import evaluation_episodes
-from worldmodels.evolution import evolve
-from worldmodels.evolution_log import EvolutionLog
+from worldmodels.models.controller import controller_shape
 from worldmodels.params import AGAIN_SUFFIX, ParameterError
-from worldmodels.presets import preset_names
-from worldmodels.sampling import sampling_episodes
+from worldmodels.pipeline.all_params import AllParams, all_of, load_all
+from worldmodels.pipeline.presets import preset_names
+from worldmodels.rollouts.driver import driving_episodes
+from worldmodels.rollouts.episode import Episode, Outcome, noise_seed
+from worldmodels.rollouts.sampling import sampling_episodes
+from worldmodels.training.evaluation import evaluation_episodes
+from worldmodels.training.evolution import evolve
+from worldmodels.training.evolution_log import EvolutionLog
 
 INHERITED = [  # what a group of the second round may say, too
     (group + AGAIN_SUFFIX, key)

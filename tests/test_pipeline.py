@@ -15,9 +15,9 @@ from project import ROOT, STAGES, Project, stages_run
 from ruamel.yaml import YAML
 from stage_modules import modules_used, script_of
 
-from worldmodels.controller import LinearController
-from worldmodels.dvc_files import dvc_md5
-from worldmodels.episodes import read_episodes
+from worldmodels.data.episodes import read_episodes
+from worldmodels.models.controller import LinearController
+from worldmodels.pipeline.dvc_files import dvc_md5
 
 
 def test_every_stage_leaves_its_outputs(project: Project) -> None:
@@ -84,7 +84,7 @@ def test_the_second_round_leaves_its_outputs_beside_the_first_s(project: Project
 def test_again_there_is_nothing_to_do(project: Project) -> None:
     assert stages_run(project.run("dvc", "repro")) == []
     project.run("dvc", "status", "-q")
-    project.run("python", "-m", "worldmodels.check_lock")
+    project.run("python", "-m", "worldmodels.pipeline.check_lock")
 
 
 def test_a_clone_of_a_git_that_rewrites_line_endings_has_nothing_to_do_either(
@@ -94,7 +94,7 @@ def test_a_clone_of_a_git_that_rewrites_line_endings_has_nothing_to_do_either(
     clone.run("git", "config", "core.autocrlf", "true")
     clone.run("git", "rm", "-rq", "--cached", ".")
     clone.run("git", "reset", "-q", "--hard")  # writes every file anew
-    clone.run("python", "-m", "worldmodels.check_lock")
+    clone.run("python", "-m", "worldmodels.pipeline.check_lock")
 
 
 def test_dvc_yaml_is_as_dvc_writes_it(project: Project) -> None:

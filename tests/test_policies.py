@@ -9,9 +9,10 @@ import pytest
 from conftest import MakeOutcome
 from numpy.typing import NDArray
 
-from worldmodels.episode_play import Episode, noise_seed
+from worldmodels.car_racing.telemetry import COLUMNS
 from worldmodels.params import ParameterError
-from worldmodels.policies import (
+from worldmodels.rollouts.episode import Episode, noise_seed
+from worldmodels.rollouts.policies import (
     POLICIES,
     BrownianPolicy,
     PolicyName,
@@ -19,8 +20,7 @@ from worldmodels.policies import (
     ScriptedPolicy,
     UniformPolicy,
 )
-from worldmodels.sampling import SamplingParams, SamplingSummary, sampling_episodes
-from worldmodels.telemetry import COLUMNS
+from worldmodels.rollouts.sampling import SamplingParams, SamplingSummary, sampling_episodes
 
 EVERY_POLICY = pytest.mark.parametrize("policy", POLICIES.values())
 ACTIVE_POLICY = pytest.mark.parametrize("policy", [BrownianPolicy, UniformPolicy])

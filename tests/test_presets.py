@@ -12,7 +12,7 @@ from project import ROOT
 
 from worldmodels.errors import WorldModelsError
 from worldmodels.params import flatten, read_params
-from worldmodels.presets import apply_preset, main, preset_names
+from worldmodels.pipeline.presets import apply_preset, main, preset_names
 
 PARAMS = """\
 # The parameters of all stages.

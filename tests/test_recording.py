@@ -13,11 +13,11 @@ import pytest
 from conftest import MakeOutcome
 from numpy.typing import NDArray
 
-from worldmodels.checkpoints import Checkpoint
-from worldmodels.episode_play import Episode, Outcome
-from worldmodels.episodes import EPISODES_A_SHARD, EpisodeFileError, read_episodes
-from worldmodels.recording import record_episodes
-from worldmodels.sampling import SamplingSummary
+from worldmodels.data.episodes import EPISODES_A_SHARD, EpisodeFileError, read_episodes
+from worldmodels.pipeline.checkpoints import Checkpoint
+from worldmodels.rollouts.episode import Episode, Outcome
+from worldmodels.rollouts.recording import record_episodes
+from worldmodels.rollouts.sampling import SamplingSummary
 
 EPISODES = [Episode(track_seed=100 + index, record=True) for index in range(2 * 16 + 3)]
 CANDIDATES = np.array([[0.5]])

@@ -21,10 +21,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worldmodels import rollout
-from worldmodels.episode_play import Episode, Outcome, RolloutError, noise_seed
 from worldmodels.errors import WorldModelsError
-from worldmodels.rollout import DEATHS_AT_MOST, RolloutEngine, worker_count
+from worldmodels.rollouts import engine as rollout
+from worldmodels.rollouts.engine import DEATHS_AT_MOST, RolloutEngine, worker_count
+from worldmodels.rollouts.episode import Episode, Outcome, RolloutError, noise_seed
 
 IMAGE_SHAPE = (32, 40)
 BATCH = 3
@@ -227,8 +227,8 @@ def test_row_t_is_the_frame_seen_the_action_chosen_on_it_and_the_reward_that_fol
 def test_recorded_episodes_go_through_files_row_by_row(
     engine: RolloutEngine, tmp_path: Path
 ) -> None:
-    from worldmodels.episodes import EpisodeWriter, read_episodes
-    from worldmodels.telemetry import COLUMNS
+    from worldmodels.car_racing.telemetry import COLUMNS
+    from worldmodels.data.episodes import EpisodeWriter, read_episodes
 
     episodes = [
         Episode(track_seed=210 + index, noise_seed=index, steps=steps, record=True)
@@ -449,8 +449,8 @@ def _runs(pid: int) -> bool:
 @pytest.mark.slow
 def test_replacing_workers_keeps_memory_flat_over_10000_episodes() -> None:
     """Without it, pybox2d's leak comes to 12 MiB a worker."""
-    from worldmodels.car_racing import FastCarRacing
-    from worldmodels.policies import UniformPolicy
+    from worldmodels.car_racing.simulator import FastCarRacing
+    from worldmodels.rollouts.policies import UniformPolicy
 
     peaks: list[float] = []  # MiB, of the larger worker, over each 1000 episodes
     episodes = [Episode(track_seed=track % 40, steps=2) for track in range(10_000)]
@@ -506,7 +506,7 @@ def test_the_number_of_workers_is_the_variable_s_or_all_cores(
 )
 def test_a_container_s_quota_counts() -> None:
     mount = 'mount -t tmpfs none /sys/fs/cgroup && echo "100000 100000" >/sys/fs/cgroup/cpu.max'
-    code = "from worldmodels.rollout import worker_count; print(worker_count())"
+    code = "from worldmodels.rollouts.engine import worker_count; print(worker_count())"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     environment.pop("WORLDMODELS_WORKERS", None)
     ran = subprocess.run(
@@ -530,8 +530,8 @@ def test_noise_seeds_differ_by_run_and_track_and_0_is_a_seed() -> None:
 
 @pytest.mark.parametrize("reason", ["lap", "off_field", "time_limit", "patience"])
 def test_gym_s_ends_have_their_reasons(reason: str) -> None:
-    from worldmodels.car_racing import FastCarRacing
-    from worldmodels.episode_play import EpisodePlay
+    from worldmodels.car_racing.simulator import FastCarRacing
+    from worldmodels.rollouts.episode import EpisodePlay
 
     env = FastCarRacing()
     play = EpisodePlay(env, IMAGE_SHAPE)
@@ -571,9 +571,9 @@ AGENT_EPISODES = [
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with vae.h5, memory.h5 and controller.h5 of a small agent."""
-    from worldmodels.controller import LinearController
-    from worldmodels.memory import MDNRNN
-    from worldmodels.vae import VAE
+    from worldmodels.models.controller import LinearController
+    from worldmodels.models.memory import MDNRNN
+    from worldmodels.models.vae import VAE
 
     folder = tmp_path_factory.mktemp("models")
     vae = VAE((32, 32), 4, rng=np.random.default_rng(0))
@@ -590,8 +590,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def drives(models: Path) -> dict[str, list[Outcome]]:
     """`AGENT_EPISODES` by one to three workers, and backwards with strangers in between."""
-    from worldmodels.agent import policy_maker
-    from worldmodels.car_racing import FastCarRacing
+    from worldmodels.car_racing.simulator import FastCarRacing
+    from worldmodels.models.agent import policy_maker
 
     found: dict[str, list[Outcome]] = {}
     with RolloutEngine(
@@ -639,9 +639,9 @@ def test_the_agent_for_people_does_what_the_engine_s_does(
     drives: dict[str, list[Outcome]], models: Path
 ) -> None:
     """From gym's frame on: the same crop, the same noise, the same memory, the same action."""
-    from worldmodels.agent import Agent
-    from worldmodels.car_racing import FastCarRacing
-    from worldmodels.frames import preprocess
+    from worldmodels.car_racing.frames import preprocess
+    from worldmodels.car_racing.simulator import FastCarRacing
+    from worldmodels.models.agent import Agent
 
     agent, env = Agent.load(models), FastCarRacing()
     for outcome in drives["1 workers"]:

@@ -9,7 +9,7 @@ from project import ROOT
 from ruamel.yaml import YAML
 
 from worldmodels.errors import WorldModelsError
-from worldmodels.rounds import AGAIN, CARRIED, DRIVEN, FIRST, Round, chosen_round
+from worldmodels.pipeline.rounds import AGAIN, CARRIED, DRIVEN, FIRST, Round, chosen_round
 
 
 def test_nothing_chooses_the_first_round_and_again_the_second() -> None:

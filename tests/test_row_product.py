@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worldmodels.row_product import batch_shapes
+from worldmodels.models.row_product import batch_shapes
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import pytest
 from worldmodels.errors import WorldModelsError
 
 if TYPE_CHECKING:
-    from worldmodels.agent_process import Agent
-    from worldmodels.memory import MDNRNN
-    from worldmodels.vae import VAE
+    from worldmodels.models.agent_process import Agent
+    from worldmodels.models.memory import MDNRNN
+    from worldmodels.models.vae import VAE
 
 RNG = np.random.default_rng(0)
 
@@ -104,10 +104,10 @@ def test_the_agent_says_what_it_takes(
 
 @pytest.fixture(scope="module")
 def tiny_agent() -> Agent:
-    from worldmodels.agent_process import Agent
-    from worldmodels.controller import LinearController
-    from worldmodels.memory import MDNRNN
-    from worldmodels.vae import VAE
+    from worldmodels.models.agent_process import Agent
+    from worldmodels.models.controller import LinearController
+    from worldmodels.models.memory import MDNRNN
+    from worldmodels.models.vae import VAE
 
     vae, memory = VAE((32, 32), 4, rng=RNG), MDNRNN(4, 8, 2, rng=RNG)
     return Agent(vae, memory, LinearController(numbers(13, 3), ("z", "h"), "mean"))

@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from worldmodels.car_racing import FastCarRacing
-from worldmodels.telemetry import COLUMNS, ROAD_HALF_WIDTH, TILES_AHEAD, Telemetry, wrap_angle
+from worldmodels.car_racing.simulator import FastCarRacing
+from worldmodels.car_racing.telemetry import (
+    COLUMNS,
+    ROAD_HALF_WIDTH,
+    TILES_AHEAD,
+    Telemetry,
+    wrap_angle,
+)
 
 if TYPE_CHECKING:
     from gym.envs.box2d.car_racing import CarRacing

@@ -13,7 +13,7 @@ import pytest
 from project import BIN, ROOT, Project, stages_run
 from ruamel.yaml import YAML
 
-from worldmodels.dvc_files import dvc_md5, read_locked_stages, read_stages
+from worldmodels.pipeline.dvc_files import dvc_md5, read_locked_stages, read_stages
 
 MAKE_MODELS = ("make", "-o", "setup", "models")  # in the environment of the tests
 MAKE_CONFIG = ("make", ".dvc/config.local")  # `make setup` does that, too

@@ -15,19 +15,19 @@ import tensorflow as tf
 from conftest import MakeOutcome, PluggedOut, WriteEpisodes
 from numpy.typing import NDArray
 
-from worldmodels.checkpoints import Checkpoint
-from worldmodels.determinism import make_deterministic
-from worldmodels.episodes import EpisodeFiles, EpisodeWriter, read_episodes
+from worldmodels.car_racing.telemetry import COLUMNS
+from worldmodels.data.episodes import EpisodeFiles, EpisodeWriter, read_episodes
+from worldmodels.data.frame_batches import FrameBatches
+from worldmodels.data.hdf5_files import seal
 from worldmodels.errors import WorldModelsError
-from worldmodels.frame_batches import FrameBatches
-from worldmodels.hdf5_files import seal
-from worldmodels.model_files import FORMAT, ModelFileError
+from worldmodels.models.determinism import make_deterministic
+from worldmodels.models.model_files import FORMAT, ModelFileError
+from worldmodels.models.vae import VAE, Precision, VAEParams, kl_divergence
 from worldmodels.params import ParameterError
-from worldmodels.rounds import AGAIN, DRIVEN, EXPLORED
-from worldmodels.telemetry import COLUMNS
-from worldmodels.training_loop import Row, best_epoch
-from worldmodels.vae import VAE, Precision, VAEParams, kl_divergence
-from worldmodels.vae_training import fit_vae
+from worldmodels.pipeline.checkpoints import Checkpoint
+from worldmodels.pipeline.rounds import AGAIN, DRIVEN, EXPLORED
+from worldmodels.training.loop import Row, best_epoch
+from worldmodels.training.vae_training import fit_vae
 
 SHAPES = [(32, 32), (32, 96), (61, 47), (33, 64), (60, 80), (96, 96)]
 

@@ -9,12 +9,12 @@ import pytest
 from conftest import WriteEpisodes
 from numpy.typing import NDArray
 
-from worldmodels.car_racing import FastCarRacing
-from worldmodels.episodes import EpisodeFileError, EpisodeFiles, split_episodes
-from worldmodels.frames import preprocess
-from worldmodels.telemetry import COLUMNS
-from worldmodels.vision_coverage import BINS, cover
-from worldmodels.vision_frames import (
+from worldmodels.car_racing.frames import preprocess
+from worldmodels.car_racing.simulator import FastCarRacing
+from worldmodels.car_racing.telemetry import COLUMNS
+from worldmodels.data.episodes import EpisodeFileError, EpisodeFiles, split_episodes
+from worldmodels.inspection.vision_coverage import BINS, cover
+from worldmodels.inspection.vision_frames import (
     CURVE,
     SCENES,
     HeldOut,

@@ -14,15 +14,14 @@ import tensorflow as tf
 from conftest import WriteEpisodes
 from numpy.typing import NDArray
 
-from worldmodels.episodes import EpisodeFiles
-from worldmodels.latent_map import map_latents
-from worldmodels.probes import probe
-from worldmodels.reconstruction import psnr, reconstruction, worst_moments
-from worldmodels.telemetry import COLUMNS
-from worldmodels.vae import VAE
-from worldmodels.vision_charts import draw_dimensions
-from worldmodels.vision_frames import HeldOut, InspectionParams, car, road_edge
-from worldmodels.vision_measures import (
+from worldmodels.car_racing.telemetry import COLUMNS
+from worldmodels.data.episodes import EpisodeFiles
+from worldmodels.inspection.latent_map import map_latents
+from worldmodels.inspection.probes import probe
+from worldmodels.inspection.reconstruction import psnr, reconstruction, worst_moments
+from worldmodels.inspection.vision_charts import draw_dimensions
+from worldmodels.inspection.vision_frames import HeldOut, InspectionParams, car, road_edge
+from worldmodels.inspection.vision_measures import (
     Dimensions,
     Seen,
     aggregate_posterior,
@@ -38,7 +37,8 @@ from worldmodels.vision_measures import (
     spherical_path,
     squared_mmd,
 )
-from worldmodels.vision_report import inspect_vision
+from worldmodels.inspection.vision_report import inspect_vision
+from worldmodels.models.vae import VAE
 
 SIDE = 32
 DIMENSIONS = 4

@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 
 from worldmodels import watch
-from worldmodels.agent_process import Agent
-from worldmodels.car_racing import FastCarRacing
-from worldmodels.controller import LinearController
-from worldmodels.evolution_log import CURRENT
-from worldmodels.memory import MDNRNN
-from worldmodels.rounds import AGAIN, FIRST, Round
-from worldmodels.vae import VAE
+from worldmodels.car_racing.simulator import FastCarRacing
+from worldmodels.models.agent_process import Agent
+from worldmodels.models.controller import LinearController
+from worldmodels.models.memory import MDNRNN
+from worldmodels.models.vae import VAE
+from worldmodels.pipeline.rounds import AGAIN, FIRST, Round
+from worldmodels.training.evolution_log import CURRENT
 from worldmodels.watch import Moment, drive, follow, main
 
 STEPS = 5

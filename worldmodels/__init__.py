@@ -10,7 +10,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING
 
-from worldmodels.registration import register_environments
+from worldmodels.car_racing.registration import register_environments
 
 __version__ = "0.1.0"
 
@@ -26,18 +26,18 @@ os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
 register_environments()
 
 if TYPE_CHECKING:
-    from worldmodels.agent_process import Agent
-    from worldmodels.episodes import read_episodes
-    from worldmodels.memory import MDNRNN
-    from worldmodels.vae import VAE
+    from worldmodels.data.episodes import read_episodes
+    from worldmodels.models.agent_process import Agent
+    from worldmodels.models.memory import MDNRNN
+    from worldmodels.models.vae import VAE
 
 __all__ = ["MDNRNN", "VAE", "Agent", "__version__", "read_episodes"]
 
 _MODULE_OF = {
-    "Agent": "agent_process",
-    "MDNRNN": "memory",
-    "VAE": "vae",
-    "read_episodes": "episodes",
+    "Agent": "models.agent_process",
+    "MDNRNN": "models.memory",
+    "VAE": "models.vae",
+    "read_episodes": "data.episodes",
 }
 
 

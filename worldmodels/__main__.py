@@ -14,10 +14,10 @@ from worldmodels import __version__
 COMMANDS = {  # module with a `main` that takes arguments, and what it does
     "watch": ("worldmodels.watch", "watch a trained agent drive, in a window or as a film"),
     "presets": (
-        "worldmodels.presets",
+        "worldmodels.pipeline.presets",
         "write a preset, such as tiny, to params.yaml",
     ),
-    "check-lock": ("worldmodels.check_lock", "say which stages of dvc.lock no longer fit"),
+    "check-lock": ("worldmodels.pipeline.check_lock", "say which stages of dvc.lock no longer fit"),
 }
 USAGE = "\n".join(
     [

@@ -20,17 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from worldmodels.agent_process import Agent
 from worldmodels.arguments import integer
-from worldmodels.car_racing import FastCarRacing
-from worldmodels.controller import LinearController
+from worldmodels.car_racing.simulator import FastCarRacing
 from worldmodels.errors import WorldModelsError
-from worldmodels.evolution_log import CURRENT
 from worldmodels.files import require_writable, written_whole
-from worldmodels.film import FRAMES_A_SECOND, Film
+from worldmodels.models.agent_process import Agent
+from worldmodels.models.controller import LinearController
 from worldmodels.params import SEEDS
+from worldmodels.pipeline.rounds import AGAIN, FIRST
 from worldmodels.progress import Progress
-from worldmodels.rounds import AGAIN, FIRST
+from worldmodels.rollouts.film import FRAMES_A_SECOND, Film
+from worldmodels.training.evolution_log import CURRENT
 
 STEPS = 1000  # CarRacing's own limit
 COLUMN = 200  # pixels, the width of what V and M see

@@ -11,7 +11,7 @@ gymnasium = pytest.importorskip("gymnasium", reason="`make test` runs it in .ven
 
 from gymnasium.utils.env_checker import check_env  # noqa: E402
 
-from worldmodels.car_racing import FastCarRacingV3  # noqa: E402
+from worldmodels.car_racing.simulator import FastCarRacingV3  # noqa: E402
 
 
 def gentle_curves(step: int) -> np.ndarray:

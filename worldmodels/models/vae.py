@@ -1,0 +1,407 @@
+"""Vision, V: a variational autoencoder that turns a frame into a few Gaussian numbers and back.
+
+The evidence. A frame x is taken to come about in two steps: a latent z is drawn from the prior
+p(z) = N(0, I), then x from p(x | z), whose mean the decoder gives. Good weights make the frames
+that were seen likely, so what ought to be maximised is the evidence
+
+    log p(x) = log integral p(x | z) p(z) dz,
+
+an integral over all z of which all but a few explain x not at all: nobody can do it.
+
+The posterior. The few that do explain x are those of p(z | x), which is as hard. The encoder
+guesses it: q(z | x) = N(mean(x), exp(log_var(x))), independent in each dimension. For any q,
+
+    log p(x) = E_q[log p(x | z)] - KL(q(z | x) || p(z)) + KL(q(z | x) || p(z | x)),
+
+as Bayes' rule p(z | x) = p(x | z) p(z) / p(x) shows when it is put into the last term.
+
+The ELBO. A KL divergence is never negative, so without its last term the right side is a lower
+bound of the evidence,
+
+    ELBO = E_q[log p(x | z)] - KL(q(z | x) || p(z)),
+
+nearer to it the better the encoder guesses, and free of what nobody can compute. Encoder and
+decoder maximise it together: `reconstruction` and `kl` are its two terms, with their signs turned.
+
+Why squared error. Let p(x | z) = N(decode(z), s^2) for each of the n pixel values. Then
+
+    -log p(x | z) = |x - decode(z)|^2 / (2 s^2) + (n / 2) log(2 pi s^2),
+
+and with s^2 = 1/2, as the paper has it, that is the squared error summed over the frame, in nats,
+and a constant, (n / 2) log pi, which is left out here everywhere. `beta` multiplies the KL: the
+same minimum as with s^2 = beta / 2, a decoder that is asked to be less exact where beta is larger.
+
+The KL has a closed form, since both sides are Gaussian; for each latent dimension
+
+    KL = integral q log(q / p) dz = (mean^2 + exp(log_var) - 1 - log_var) / 2.
+
+Free bits (`kl_tolerance`): below so many nats a dimension, summed over the dimensions, the KL is
+no longer pressed. The loss then has max(KL, kl_tolerance * latent_dim) in place of the KL.
+
+Reparameterisation. The expectation over q is taken from one draw a frame. z = mean +
+exp(log_var / 2) * noise with noise ~ N(0, I) is such a draw, and a smooth function of what the
+encoder says, so gradients go through it (Kingma & Welling 2013).
+
+Architecture after Ha & Schmidhuber 2018, appendix A.1. Read `VAE` first, then
+`VAE.negative_elbo`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, cast, get_args
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from worldmodels.car_racing.frames import LARGEST_SIDE, SMALLEST_SIDE
+from worldmodels.errors import WorldModelsError
+from worldmodels.models.keras_on_tensorflow import keras
+from worldmodels.models.model_files import LATENT_DIM_AT_MOST, file_digest, load_model, save_model
+from worldmodels.models.row_product import row_product
+from worldmodels.params import require
+from worldmodels.shapes import require_shape
+
+FILTERS = (32, 64, 128, 256)
+KERNEL, STRIDE = 4, 2
+
+Precision = Literal["float32", "bfloat16"]
+# Keras' names: weights are float32 either way, bfloat16 is for what the convolutions compute.
+KERAS_POLICIES: dict[Precision, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+Tensor: TypeAlias = tf.Tensor
+
+
+@dataclass(frozen=True)
+class VAEParams:
+    """The `vae` group of params.yaml.
+
+    latent_dim: independent Gaussians a frame is turned into.
+    kl_tolerance: free bits, nats a latent dimension below which the KL is not pressed.
+    beta: weight of the KL against the reconstruction; 1 is the ELBO.
+    learning_rate: Adam's at the start; it falls to zero along a cosine.
+    batch_size: frames a training step.
+    epochs: passes over the training frames, at most.
+    patience: epochs without a better validation loss after which training ends; null for never.
+    precision: what the convolutions compute in, wherever this V is used.
+    """
+
+    latent_dim: int
+    kl_tolerance: float
+    beta: float
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    patience: int | None
+    precision: Precision
+
+    def __post_init__(self) -> None:
+        require("latent_dim", self.latent_dim, 1 <= self.latent_dim <= 1024, "1 to 1024")
+        require("kl_tolerance", self.kl_tolerance, 0 <= self.kl_tolerance <= 1000, "0 to 1000")
+        require("beta", self.beta, 0 <= self.beta <= 1000, "0 to 1000")
+        require("learning_rate", self.learning_rate, 1e-9 <= self.learning_rate <= 1, "1e-09 to 1")
+        require("batch_size", self.batch_size, 1 <= self.batch_size <= 4096, "1 to 4096")
+        require("epochs", self.epochs, 1 <= self.epochs <= 100_000, "1 to 100000")
+        patience_fits = self.patience is None or 1 <= self.patience <= 100_000
+        require("patience", self.patience, patience_fits, "1 to 100000, or null")
+
+
+def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_var)) || N(0, 1)) in nats, element by element."""
+    return 0.5 * (tf.square(mean) + tf.exp(log_var) - 1.0 - log_var)
+
+
+class VAE:
+    """Encoder and decoder.
+
+    Args:
+        image_shape: height and width of a frame, 32 to 96 each.
+        latent_dim: numbers a frame is turned into.
+        precision: what the convolutions compute in; z and pixels are float32 either way.
+        rng: where the first weights come from.
+    """
+
+    KIND = "vae"
+    digest: str  # `model_files.file_digest` of the file it was loaded from, empty if it was not
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int],
+        latent_dim: int,
+        *,
+        precision: Precision = "float32",
+        rng: np.random.Generator,
+    ) -> None:
+        self.image_shape = (int(image_shape[0]), int(image_shape[1]))
+        if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in self.image_shape):
+            raise WorldModelsError(
+                f"image_shape: expected sides from {SMALLEST_SIDE} to {LARGEST_SIDE} pixels, "
+                f"got {self.image_shape}"
+            )
+        self.latent_dim = int(latent_dim)
+        self.precision = precision
+        self.digest = ""
+        self.encoder, self.decoder = _build(
+            self.image_shape, self.latent_dim, KERAS_POLICIES[precision], rng
+        )
+        self._convolutions = keras.Model(self.encoder.input, self.encoder.layers[-1].input)
+
+    @property
+    def weights(self) -> list[tf.Variable]:
+        """All weights, the encoder's first."""
+        return self.encoder.trainable_variables + self.decoder.trainable_variables
+
+    def require_image_shape(self, image_shape: tuple[int, int]) -> None:
+        """Raises WorldModelsError if the model was made for frames of another shape."""
+        if self.image_shape != tuple(image_shape):
+            raise WorldModelsError(
+                f"VAE: expected one for frames of {tuple(image_shape)}, as env.image_shape says, "
+                f"got one for {self.image_shape}; `dvc repro` makes it anew"
+            )
+
+    def posterior(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 frames (batch, height, width, 3) to mean and log variance (batch, latent_dim)."""
+        mean, log_var = tf.split(self.encoder(_pixels(frames)), 2, axis=1)
+        return mean, log_var
+
+    def posterior_by_row(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """`posterior`, with the same bits for a frame whatever else is in its batch."""
+        dense = self.encoder.layers[-1]
+        features = self._convolutions(_pixels(frames))  # flattened, float32
+        mean, log_var = tf.split(row_product(features, dense.kernel) + dense.bias, 2, axis=1)
+        return mean, log_var
+
+    def negative_elbo(
+        self, frames: Tensor, noise: Tensor, *, kl_tolerance: float, beta: float
+    ) -> dict[str, Tensor]:
+        """The loss and its terms, means over the batch; the module's text says where from.
+
+        Args:
+            frames: (batch, height, width, 3) uint8.
+            noise: (batch, latent_dim), standard normal.
+            kl_tolerance: free bits, nats a latent dimension.
+            beta: weight of the KL.
+
+        Returns:
+            `loss`, to be minimised: reconstruction + beta * free_kl.
+            `reconstruction`: nats a frame, the squared error summed over it.
+            `mse`: the squared error of a pixel value from 0 to 1, the mean of a frame's.
+            `kl`: nats a frame. `free_kl`: with free bits, the mean over the batch of max(kl,
+            kl_tolerance * latent_dim), as in the paper's code.
+            `elbo`: -(reconstruction + kl), nats a frame.
+        """
+        mean, log_var = self.posterior(frames)
+        z = mean + tf.exp(0.5 * log_var) * noise  # (batch, latent_dim)
+        pixels = _pixels(frames)
+        error = tf.reduce_sum(tf.square(pixels - self.decoder(z)), axis=(1, 2, 3))  # (batch,)
+        kl = tf.reduce_sum(kl_divergence(mean, log_var), axis=1)  # (batch,)
+        free_kl = tf.maximum(kl, kl_tolerance * self.latent_dim)
+        return {
+            "loss": tf.reduce_mean(error + beta * free_kl),
+            "reconstruction": tf.reduce_mean(error),
+            "mse": tf.reduce_mean(error) / math.prod(pixels.shape[1:]),
+            "kl": tf.reduce_mean(kl),
+            "free_kl": tf.reduce_mean(free_kl),
+            "elbo": -tf.reduce_mean(error + kl),
+        }
+
+    def encode(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Frames to mean and log variance.
+
+        Args:
+            frames: (batch, height, width, 3) uint8, preprocessed.
+
+        Returns:
+            mean and log variance, each (batch, latent_dim) float32.
+
+        Raises:
+            WorldModelsError: the frames have another shape or type.
+        """
+        require_shape("frames", frames, ("batch", *self.image_shape, 3), np.uint8)
+        mean, log_var = self.posterior(tf.convert_to_tensor(frames))
+        return mean.numpy(), log_var.numpy()
+
+    def decode(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Latents (batch, latent_dim) to frames (batch, height, width, 3) uint8.
+
+        Raises:
+            WorldModelsError: the latents have another shape.
+        """
+        require_shape("z", z, ("batch", self.latent_dim))
+        pixels = self.decoder(tf.convert_to_tensor(z, tf.float32)).numpy()
+        return np.rint(pixels * 255.0).astype(np.uint8)
+
+    def reconstruct(
+        self, frames: NDArray[np.uint8], *, rng: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        """Encode, sample z, decode; shapes as in `encode`."""
+        mean, log_var = self.encode(frames)
+        noise = rng.standard_normal(mean.shape, dtype=np.float32)
+        return self.decode(mean + np.exp(0.5 * log_var) * noise)
+
+    def generate(self, count: int, *, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Decode `count` draws from the prior N(0, I); (count, height, width, 3) uint8.
+
+        Raises:
+            WorldModelsError: none are asked for.
+        """
+        if count < 1:
+            raise WorldModelsError(f"count: expected 1 or more, got {count}")
+        return self.decode(rng.standard_normal((count, self.latent_dim), dtype=np.float32))
+
+    def interpolate(
+        self, start: NDArray[np.uint8], end: NDArray[np.uint8], steps: int
+    ) -> NDArray[np.uint8]:
+        """Decode the straight line between the means of two frames.
+
+        Args:
+            start, end: (height, width, 3) uint8, preprocessed.
+            steps: frames to return, both ends included.
+
+        Returns:
+            (steps, height, width, 3) uint8.
+
+        Raises:
+            WorldModelsError: the frames have another shape or type, or no steps are asked for.
+        """
+        for name, frame in (("start", start), ("end", end)):
+            require_shape(name, frame, (*self.image_shape, 3), np.uint8)
+        if steps < 1:
+            raise WorldModelsError(f"steps: expected 1 or more, got {steps}")
+        (first, last), _ = self.encode(np.stack([start, end]))
+        share = np.linspace(0.0, 1.0, steps, dtype=np.float32)[:, None]
+        return self.decode((1.0 - share) * first + share * last)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled and copied as what it is rebuilt from; Keras' own models cannot be."""
+        weights = [weight.numpy() for weight in self.weights]
+        made_of = (self.image_shape, self.latent_dim, self.precision, self.digest, weights)
+        return _rebuilt, made_of
+
+    def save(self, path: str | Path) -> None:
+        """Write weights and what is needed to rebuild the model; see `model_files`."""
+        save_model(
+            path,
+            self.KIND,
+            {
+                "image_shape": list(self.image_shape),
+                "latent_dim": self.latent_dim,
+                "precision": self.precision,
+            },
+            [weight.numpy() for weight in self.weights],
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> VAE:
+        """The model that `save` wrote.
+
+        Raises:
+            ModelFileError: no such file, another kind of file, or weights of another architecture.
+        """
+        stored = load_model(path, cls.KIND)
+        height, width = stored.whole_numbers("image_shape", 2, SMALLEST_SIDE, LARGEST_SIDE)
+        model = cls(
+            (height, width),
+            stored.whole_number("latent_dim", 1, LATENT_DIM_AT_MOST),
+            precision=cast(Precision, stored.one_of("precision", get_args(Precision))),
+            rng=np.random.default_rng(0),
+        )
+        stored.assign_to(model.weights)
+        model.digest = file_digest(path)
+        return model
+
+
+def _rebuilt(
+    image_shape: tuple[int, int],
+    latent_dim: int,
+    precision: Precision,
+    digest: str,
+    weights: Sequence[NDArray[np.float32]],
+) -> VAE:
+    vae = VAE(image_shape, latent_dim, precision=precision, rng=np.random.default_rng(0))
+    vae.digest = digest
+    for variable, weight in zip(vae.weights, weights, strict=True):
+        variable.assign(weight)
+    return vae
+
+
+def _pixels(frames: Tensor) -> Tensor:
+    """uint8 frames as the networks see them, float32 from 0 to 1."""
+    return tf.cast(frames, tf.float32) / 255.0
+
+
+def _feature_maps(image_shape: tuple[int, int]) -> list[tuple[int, int]]:
+    """Height and width of the feature map before, between and after the convolutions."""
+    maps = [image_shape]
+    for _ in FILTERS:
+        (height, width), (more_rows, more_columns) = maps[-1], _left_over(maps[-1])
+        maps.append(
+            (
+                (height + more_rows - KERNEL) // STRIDE + 1,
+                (width + more_columns - KERNEL) // STRIDE + 1,
+            )
+        )
+    return maps
+
+
+def _left_over(feature_map: tuple[int, int]) -> tuple[int, int]:
+    """Rows of zeros to add below, and columns to the right, so that the kernel meets every pixel.
+
+    The paper's convolutions are unpadded, which suits its 64 x 64; of 60 rows they would leave the
+    last 14, where the car is, unseen.
+    """
+    height, width = feature_map
+    return max(KERNEL - height, height % STRIDE), max(KERNEL - width, width % STRIDE)
+
+
+def _build(
+    image_shape: tuple[int, int], latent_dim: int, policy: str, rng: np.random.Generator
+) -> tuple[keras.Model, keras.Model]:
+    def initializer() -> keras.initializers.Initializer:
+        return keras.initializers.GlorotUniform(seed=int(rng.integers(2**31)))
+
+    maps = _feature_maps(image_shape)
+    # Whatever Keras' own configuration says about types and the order of axes.
+    exact, order = {"dtype": "float32"}, {"data_format": "channels_last"}
+    picture = keras.Input((*image_shape, 3), **exact)
+    features = picture
+    for filters, feature_map in zip(FILTERS, maps[:-1], strict=True):
+        rows, columns = _left_over(feature_map)
+        if rows or columns:
+            padding = keras.layers.ZeroPadding2D(((0, rows), (0, columns)), dtype=policy, **order)
+            features = padding(features)
+        features = keras.layers.Conv2D(
+            filters,
+            KERNEL,
+            STRIDE,
+            activation="relu",
+            kernel_initializer=initializer(),
+            dtype=policy,
+            **order,
+        )(features)
+    features = keras.layers.Flatten(**exact, **order)(features)
+    features = keras.layers.Dense(2 * latent_dim, kernel_initializer=initializer(), **exact)(
+        features
+    )
+    encoder = keras.Model(picture, features)
+
+    z = keras.Input((latent_dim,), **exact)
+    top = (*maps[-1], FILTERS[-1])
+    features = keras.layers.Dense(int(np.prod(top)), kernel_initializer=initializer(), **exact)(z)
+    features = keras.layers.Reshape(top, **exact)(features)
+    for filters, (height, width) in zip((*FILTERS[-2::-1], 3), maps[-2::-1], strict=True):
+        features = keras.layers.Conv2DTranspose(
+            filters,
+            KERNEL,
+            STRIDE,
+            activation=None if (height, width) == image_shape else "relu",
+            kernel_initializer=initializer(),
+            dtype=policy,
+            **order,
+        )(features)
+        features = features[:, :height, :width]  # without what the encoder had added
+    return encoder, keras.Model(z, keras.layers.Activation("sigmoid", dtype="float32")(features))

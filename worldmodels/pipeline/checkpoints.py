@@ -1,0 +1,205 @@
+"""Where a long stage keeps what it has done so far, so that the next run goes on from there.
+
+A checkpoint is a folder, scratch/STAGE/DIGEST, outside all outputs, since DVC deletes those before
+a stage runs. The digest is that of everything that decides the stage's result: its code, inputs and
+parameters as dvc.yaml lists them, and the environment. A checkpoint of anything else is never
+found. It is removed once dvc.lock records the run that it belongs to, and not before: a kill
+between a stage's end and DVC's own writing costs nothing. Read `stage_checkpoint` first.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from worldmodels.errors import WorldModelsError
+from worldmodels.files import written_whole
+from worldmodels.params import flatten, read_params
+from worldmodels.pipeline.dvc_files import LockedStage, dvc_md5, read_locked_stages, read_stages
+from worldmodels.pipeline.environment import environment
+
+SECONDS_BETWEEN = 30.0  # saves; WORLDMODELS_CHECKPOINT_SECONDS, where it is set
+KEPT = 3  # checkpoints of a stage with other inputs, interrupted and not gone on with
+FINISHED = "finished.json"  # how dvc.lock will record the run whose outputs were all written
+REMOVED = "removed-"
+
+
+class Checkpoint:
+    """A folder for what a running stage has done so far.
+
+    stage: whose. folder: of this run; empty at first, with what was saved when the stage goes on.
+    """
+
+    def __init__(self, stage: str, folder: Path) -> None:
+        self.stage, self.folder = stage, folder
+        self._between = _seconds_between()
+        self._saved = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Is it time to save?"""
+        return time.monotonic() - self._saved >= self._between
+
+    def saved(self) -> None:
+        """Something was: start counting anew."""
+        self._saved = time.monotonic()
+
+    def going_on(self, done: str) -> None:
+        """Tell the user that the stage goes on after what is done."""
+        print(f"{self.stage}: going on after {done}, from {self.folder}", flush=True)
+
+    def lost(self, error: WorldModelsError) -> None:
+        """Tell the user that the checkpoint cannot be used and the stage starts anew."""
+        print(f"{self.stage}: starting anew, its checkpoint is damaged: {error}", flush=True)
+
+
+@contextmanager
+def stage_checkpoint(stage: str) -> Iterator[Checkpoint]:
+    """The checkpoint of this run of a stage; outputs are to be written before it is left.
+
+    Where another run of the stage has the same inputs, in this clone or in a temporary copy of it,
+    this one waits for its end, and goes on from what it has done.
+    """
+    scratch = Path(os.environ.get("DVC_ROOT", ".")) / "scratch"  # not that of a temporary copy
+    _remove_recorded(scratch)
+    inputs = _inputs(stage)
+    folder = scratch / stage / _digest(inputs)
+    with _locked(folder, stage=stage):
+        os.utime(folder)
+        _remove_oldest(folder)
+        yield Checkpoint(stage, folder)
+        outs = {path: dvc_md5(Path(path)) for path in read_stages(Path(), [])[stage].outs}
+        with written_whole(folder / FINISHED) as temporary:
+            temporary.write_text(json.dumps({**asdict(inputs), "outs": outs}, default=str))
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """All that dvc.lock will record of a stage but its outputs."""
+
+    cmd: object
+    deps: dict[str, str]
+    params: dict[str, object]
+
+
+def _inputs(stage: str) -> _Inputs:
+    groups = read_params()
+    declared = read_stages(Path(), groups)[stage]
+    values = {**groups, **flatten(groups)}
+    return _Inputs(
+        declared.cmd,
+        {path: dvc_md5(Path(path)) for path in declared.deps},
+        {key: values[key] for key in declared.params},
+    )
+
+
+def _digest(inputs: _Inputs) -> str:
+    described = {**asdict(inputs), "environment": environment()}
+    text = json.dumps(described, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def _locked(folder: Path, *, stage: str) -> Iterator[None]:
+    """Hold the lock of a stage's checkpoint, made if there is none, once no other run holds it."""
+    handle = None
+    while handle is None:  # it may be removed between two lines, by a run that found it recorded
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = _lock(folder, waiting=stage)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(folder: Path, *, waiting: str | None) -> int | None:
+    """Lock a checkpoint; None if it is gone, or if another run holds it and no stage is waiting.
+
+    The lock ends when this descriptor is closed, so with this process, however that ends: those
+    that it starts do not inherit descriptors.
+    """
+    with suppress(FileNotFoundError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is None:
+                os.close(handle)
+                return None
+            print(
+                f"{waiting}: waiting for another run of it with the same code, inputs and "
+                f"parameters, which holds {folder}",
+                flush=True,
+            )
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if folder.exists() and os.path.samestat(os.fstat(handle), os.stat(folder)):
+            return handle
+        os.close(handle)  # of a folder that was removed while this run waited
+    return None
+
+
+def _remove_recorded(scratch: Path) -> None:
+    """Remove every checkpoint whose stage dvc.lock records, and what a kill left of removing."""
+    locked = read_locked_stages(Path())
+    for finished in scratch.glob(f"*/*/{FINISHED}"):
+        stage = finished.parent.parent.name
+        if stage in locked and _is_recorded(finished, locked[stage]):
+            _remove(finished.parent)
+    for left in scratch.glob(f"*/{REMOVED}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_recorded(finished: Path, locked: LockedStage) -> bool:
+    recorded = json.dumps(asdict(locked), sort_keys=True, default=str)
+    try:
+        run = json.loads(finished.read_text())
+    except (OSError, ValueError):
+        return False
+    return json.dumps(run, sort_keys=True) == recorded
+
+
+def _remove_oldest(current: Path) -> None:
+    changed = {}
+    for folder in current.parent.iterdir():
+        with suppress(FileNotFoundError):  # another run removed it
+            changed[folder] = folder.stat().st_mtime
+    others = sorted(changed.keys() - {current}, key=changed.__getitem__, reverse=True)
+    for folder in others[KEPT:]:
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a checkpoint, all or nothing, unless a run holds it."""
+    handle = _lock(folder, waiting=None)
+    if handle is None:
+        return
+    try:
+        removed = folder.with_name(f"{REMOVED}{os.getpid()}-{folder.name}")
+        folder.rename(removed)
+        shutil.rmtree(removed, ignore_errors=True)
+    finally:
+        os.close(handle)
+
+
+def _seconds_between() -> float:
+    text = os.environ.get("WORLDMODELS_CHECKPOINT_SECONDS")
+    if text is None:
+        return SECONDS_BETWEEN
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise WorldModelsError(
+            f"WORLDMODELS_CHECKPOINT_SECONDS: expected a number, 0 or more, got {text!r}; unset it "
+            f"for {SECONDS_BETWEEN:.0f}"
+        )
+    return seconds

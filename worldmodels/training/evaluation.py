@@ -1,0 +1,163 @@
+"""How an agent is scored: whole episodes on tracks that nothing was trained or chosen on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from worldmodels.errors import WorldModelsError
+from worldmodels.files import written_whole
+from worldmodels.params import require, require_seeds
+from worldmodels.pipeline.checkpoints import Checkpoint
+from worldmodels.rollouts.episode import STEPS_AT_MOST, Episode, Outcome, Trace
+
+COLUMNS = ["episode", "seed", "return", "steps", "tiles", "end"]  # of metrics/episodes.csv
+SOLVED = 900.0  # the mean over 100 episodes that gym asks for
+EPISODES_AT_MOST = 100_000
+ENVIRONMENTS_A_WORKER = 256  # of 4 MB each
+
+
+@dataclass(frozen=True)
+class EvaluationParams:
+    """The `evaluation` group of params.yaml.
+
+    episodes: how many. steps: of an episode at most; a score is one with CarRacing's own 1000.
+    first_seed: the first track; the others follow.
+    batch_size: environments a worker steps at once; the graph's batch shape.
+    """
+
+    episodes: int
+    steps: int
+    first_seed: int
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        episodes_fit = 1 <= self.episodes <= EPISODES_AT_MOST
+        require("episodes", self.episodes, episodes_fit, f"1 to {EPISODES_AT_MOST}")
+        require("steps", self.steps, 1 <= self.steps <= STEPS_AT_MOST, f"1 to {STEPS_AT_MOST}")
+        require_seeds("first_seed", self.first_seed, self.episodes)
+        batch_size_fits = 1 <= self.batch_size <= ENVIRONMENTS_A_WORKER
+        require("batch_size", self.batch_size, batch_size_fits, f"1 to {ENVIRONMENTS_A_WORKER}")
+
+    @property
+    def seeds(self) -> range:
+        """Track seeds that are driven."""
+        return range(self.first_seed, self.first_seed + self.episodes)
+
+
+def evaluation_episodes(params: EvaluationParams, *, film: str | None) -> list[Episode]:
+    """The episodes to drive, whole. With a path for the film, the first is recorded and filmed,
+    and all bring back where the car went."""
+    return [
+        Episode(
+            track_seed=track,
+            noise_seed=track,
+            steps=params.steps,
+            record=film is not None and track == params.first_seed,
+            film=film if track == params.first_seed else None,
+            trace=film is not None,
+        )
+        for track in params.seeds
+    ]
+
+
+class EvaluationLog:
+    """The episodes that were driven so far, as rows of metrics/episodes.csv, and where the car
+    went, in a checkpoint.
+
+    Args:
+        checkpoint: the stage's.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._path = checkpoint.folder / "episodes.json"
+        self.rows: list[dict[str, Any]] = []
+        if self._path.exists():
+            try:
+                self.rows = self._read()
+                for index in range(len(self.rows)):
+                    self.trace(index)
+            except WorldModelsError as error:
+                self.rows = []
+                checkpoint.lost(error)
+            else:
+                checkpoint.going_on(f"{len(self.rows)} episodes")
+
+    def add(self, outcome: Outcome) -> None:
+        """Save the next episode's outcome; it has a trace."""
+        assert outcome.trace is not None
+        with (
+            written_whole(self._trace_file(len(self.rows))) as temporary,
+            temporary.open("wb") as file,
+        ):
+            np.savez(file, path=outcome.trace.path, road=outcome.trace.road)
+        self.rows.append(
+            {
+                "episode": len(self.rows) + 1,
+                "seed": outcome.episode.track_seed,
+                "return": outcome.episode_return,
+                "steps": outcome.steps,
+                "tiles": outcome.tiles,
+                "end": outcome.reason,
+            }
+        )
+        with written_whole(self._path) as temporary:
+            temporary.write_text(json.dumps(self.rows))
+
+    @property
+    def returns(self) -> list[float]:
+        """Of the episodes so far."""
+        return [row["return"] for row in self.rows]
+
+    def trace(self, index: int) -> Trace:
+        """Where the car went in the episode of `rows[index]`.
+
+        Raises:
+            WorldModelsError: its file is missing or damaged.
+        """
+        path = self._trace_file(index)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                trace = Trace(arrays["path"], arrays["road"])
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            raise WorldModelsError(f"{path}: expected a trace, got {error!r}") from error
+        if trace.path.shape != (self.rows[index]["steps"] + 1, 3) or trace.road.shape[1:] != (3,):
+            raise WorldModelsError(f"{path}: expected a trace, got {trace.path.shape}")
+        return trace
+
+    def _trace_file(self, index: int) -> Path:
+        return self._checkpoint.folder / f"trace-{index + 1}.npz"
+
+    def _read(self) -> list[dict[str, Any]]:
+        try:
+            rows: list[dict[str, Any]] = json.loads(self._path.read_text())
+            columns = [list(row) for row in rows]
+        except (OSError, ValueError, TypeError) as error:
+            raise WorldModelsError(f"{self._path}: expected episodes, got {error!r}") from error
+        if any(names != COLUMNS for names in columns):
+            raise WorldModelsError(f"{self._path}: expected episodes, got columns {columns[:1]}")
+        return rows
+
+
+def score(returns: Sequence[float]) -> dict[str, int | float | bool]:
+    """The metrics of an evaluation; the standard deviation is the sample's (n - 1)."""
+    count = len(returns)
+    std = float(np.std(returns, ddof=1)) if count > 1 else 0.0
+    mean = float(np.mean(returns))
+    return {
+        "return_mean": mean,
+        "return_std": std,
+        "return_standard_error": std / count**0.5,
+        "return_median": float(np.median(returns)),
+        "return_min": float(np.min(returns)),
+        "return_max": float(np.max(returns)),
+        "episodes": count,
+        "solved": mean >= SOLVED,
+    }

@@ -1,0 +1,286 @@
+"""Evolution of the controller: CMA-ES asks for candidates, the rollout engine says how they drive.
+
+All candidates of a generation drive the same tracks, and every generation has new ones; with
+`finalist_episodes` the better half drives further ones, since CMA-ES weighs that half most. With
+`scouting` they are the hardest of many new ones: ranks do not tell how much a lap lost, so that on
+tracks as they come a little speed counts as much as not leaving the road. What counts as the result
+is the mean of the search distribution, scored on validation tracks that no candidate is ever ranked
+on; the luckiest candidate is never kept. Read `evolve` first, the main loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cma
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.errors import WorldModelsError
+from worldmodels.rollouts.engine import RolloutEngine
+from worldmodels.rollouts.episode import Episode, noise_seed
+from worldmodels.training.controller_params import ControllerParams
+from worldmodels.training.evolution_log import EvolutionLog, Told, Validation
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a generation came to; generation 0 is a start, before any candidate drove.
+
+    frames: driven by all candidates so far, and by the mean vectors that scouted.
+    return_mean, return_std, return_max: over the candidates' mean returns on the training tracks
+        that all of them drove; not a number for a start.
+    scouted_return: of the mean vector before the update, over all tracks that it scouted; not a
+        number where there was no scouting.
+    sigma: mean standard deviation over the dimensions, after the update.
+    mean_vector: the search distribution's mean after the update, (parameters,).
+    validation: of the mean vector, in the generations where it was validated.
+    """
+
+    generation: int
+    frames: int
+    return_mean: float
+    return_std: float
+    return_max: float
+    scouted_return: float
+    sigma: float
+    mean_vector: NDArray[np.float64]
+    validation: Validation | None
+
+    def row(self) -> dict[str, float]:
+        """The generation as a row of the evolution curve; `scouted_return` where there is one."""
+        row = {
+            "generation": self.generation,
+            "frames": self.frames,
+            "return_mean": self.return_mean,
+            "return_std": self.return_std,
+            "return_max": self.return_max,
+            "sigma": self.sigma,
+        }
+        if np.isfinite(self.scouted_return):
+            row["scouted_return"] = self.scouted_return
+        return row
+
+
+def validated(generations: Sequence[Generation]) -> list[tuple[Generation, Validation]]:
+    """The generations whose mean vector was validated."""
+    return [(one, one.validation) for one in generations if one.validation is not None]
+
+
+def best_validated(generations: Sequence[Generation]) -> tuple[Generation, Validation]:
+    """The generation whose mean vector did best on the validation tracks, the first of equals."""
+    return max(validated(generations), key=lambda pair: pair[1].return_mean)
+
+
+def validation_curve(generations: Sequence[Generation]) -> list[dict[str, float]]:
+    """A row for every validation of the mean vector."""
+    return [
+        {
+            "generation": generation.generation,
+            "frames": generation.frames,
+            "validation_return": validation.return_mean,
+            "validation_std": validation.return_std,
+        }
+        for generation, validation in validated(generations)
+    ]
+
+
+def evolve(
+    params: ControllerParams,
+    engine: RolloutEngine,
+    *,
+    starts: Sequence[NDArray[np.float64]],
+    seed: int,
+    log: EvolutionLog,
+) -> Iterator[Generation]:
+    """Evolve a controller; yield each start, then after every generation.
+
+    Args:
+        params: the `controller` group.
+        engine: plays episodes with candidates of as many numbers as a start has.
+        starts: mean vectors, (parameters,) each; the search begins with the one that drives the
+            validation tracks best, the first of equals.
+        seed: `base.seed`.
+        log: where to save, and to go on from. Generations that were driven before are yielded
+            again.
+
+    Raises:
+        WorldModelsError: a return is not a number.
+    """
+    for start in starts[len(log.starts) :]:
+        log.add_start(_validate(start, params, engine, seed=seed))
+    tried = [
+        Generation(0, 0, np.nan, np.nan, np.nan, np.nan, params.sigma, start, validation)
+        for start, validation in zip(starts, log.starts, strict=True)
+    ]
+    yield from tried
+    rng = np.random.default_rng(seed)
+    strategy = _strategy(best_validated(tried)[0].mean_vector, params.sigma, params, rng=rng)
+    frames = 0
+    for generation in range(1, params.generations + 1):
+        if _restarts(generation, params.restart_every):
+            # The spread that was searched last: sigma itself runs on where max_sigma caps it.
+            sigma = min(float(np.mean(strategy.stds)), params.max_sigma)
+            strategy = _strategy(strategy.mean, sigma, params, rng=rng)
+        candidates = np.array(strategy.ask())
+        told = log.told.get(generation)
+        if told is not None:
+            strategy.tell(candidates, _costs(told))
+            log.check(generation, strategy.mean)
+        else:
+            tracks, scouted, scouting_frames = _scout(
+                strategy.mean, params.generation_seeds(generation), params, engine, seed=seed
+            )
+            returns, scores, frames_here = _rank(candidates, tracks, params, engine, seed=seed)
+            told = Told(returns, scores, scouted, frames_here + scouting_frames)
+            strategy.tell(candidates, _costs(told))
+            log.add(generation, told, strategy.mean)
+        frames += told.frames
+        validation = None
+        if generation % params.validation_every == 0 or generation == params.generations:
+            validation = log.validations.get(generation)
+            if validation is None:
+                validation = _validate(strategy.mean, params, engine, seed=seed)
+                log.add_validation(generation, validation)
+        yield Generation(
+            generation,
+            frames,
+            float(np.mean(told.returns)),
+            float(np.std(told.returns)),
+            float(np.max(told.returns)),
+            float(np.mean(told.scouted)) if told.scouted else np.nan,
+            float(np.mean(strategy.stds)),  # sigma itself runs on where max_sigma caps it
+            strategy.mean.copy(),
+            validation,
+        )
+
+
+def _strategy(
+    mean: NDArray[np.float64], sigma: float, params: ControllerParams, *, rng: np.random.Generator
+) -> cma.CMAEvolutionStrategy:
+    """CMA-ES before it has been told anything."""
+    return cma.CMAEvolutionStrategy(
+        mean,
+        sigma,
+        {
+            "popsize": params.population,
+            "maxstd": params.max_sigma,
+            "CMA_diagonal": params.covariance == "diagonal",
+            "randn": lambda *shape: rng.standard_normal(shape),
+            "seed": np.nan,  # cma must not seed NumPy's global generator
+            "verbose": -9,
+            "verb_log": 0,  # no outcmaes/ folder
+        },
+    )
+
+
+def _restarts(generation: int, restart_every: int | None) -> bool:
+    """Whether the search forgets its covariance before this generation, from 1 on."""
+    return restart_every is not None and generation > 1 and (generation - 1) % restart_every == 0
+
+
+def _costs(told: Told) -> NDArray[np.float64]:
+    """What CMA-ES minimises."""
+    return -np.array(told.scores)
+
+
+def _scout(
+    mean: NDArray[np.float64],
+    tracks: range,
+    params: ControllerParams,
+    engine: RolloutEngine,
+    *,
+    seed: int,
+) -> tuple[Sequence[int], list[float], int]:
+    """A generation's tracks, the hardest for its mean vector first, what that scored on each of
+    `tracks`, and the frames it took. Without scouting the tracks as they come, and nothing."""
+    if params.scouting == 1:
+        return tracks, [], 0
+    steps, patience = params.steps, params.patience
+    returns, frames = _drive(mean[None], tracks, engine, steps=steps, patience=patience, seed=seed)
+    hardest_first = _best_first(-returns[0])
+    return [tracks[index] for index in hardest_first], returns[0].tolist(), frames
+
+
+def _rank(
+    candidates: NDArray[np.float64],
+    tracks: Sequence[int],
+    params: ControllerParams,
+    engine: RolloutEngine,
+    *,
+    seed: int,
+) -> tuple[list[float], list[float], int]:
+    """Let a generation's candidates drive; their returns, in scores how they rank, and frames."""
+
+    def drive(some: NDArray[np.float64], seeds: Sequence[int]) -> tuple[NDArray[np.float64], int]:
+        steps, patience = params.steps, params.patience
+        return _drive(some, seeds, engine, steps=steps, patience=patience, seed=seed)
+
+    returns, frames = drive(candidates, tracks[: params.episodes])  # (candidates, tracks)
+    means = returns.mean(axis=1)
+    decay = params.weight_decay * np.square(candidates).mean(axis=1)
+    scores = means - decay
+    if params.finalist_episodes:
+        order = _best_first(scores)
+        finalists, others = np.sort(order[: params.finalists]), order[params.finalists :]
+        all_tracks = params.episodes + params.finalist_episodes
+        further, more_frames = drive(candidates[finalists], tracks[params.episodes : all_tracks])
+        frames += more_frames
+        over_all = np.concatenate([returns[finalists], further], axis=1).mean(axis=1)
+        finalists = finalists[_best_first(over_all - decay[finalists])]
+        # Means over different tracks do not compare. CMA-ES looks at nothing but the order, so it
+        # is told that: as many points as there are candidates for the first, 1 for the last.
+        scores[np.concatenate([finalists, others])] = np.arange(len(candidates), 0, -1)
+    return means.tolist(), scores.tolist(), frames
+
+
+def _best_first(scores: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Indices from the highest score to the lowest, of equals the first first."""
+    return np.argsort(-scores, kind="stable")
+
+
+def _validate(
+    mean: NDArray[np.float64], params: ControllerParams, engine: RolloutEngine, *, seed: int
+) -> Validation:
+    returns, _ = _drive(
+        mean[None],
+        params.validation_seeds,
+        engine,
+        steps=params.steps,
+        patience=None,
+        seed=seed,
+    )
+    return Validation(float(returns.mean()), float(returns.std()))
+
+
+def _drive(
+    candidates: NDArray[np.float64],
+    seeds: Sequence[int],
+    engine: RolloutEngine,
+    *,
+    steps: int,
+    patience: int | None,
+    seed: int,
+) -> tuple[NDArray[np.float64], int]:
+    """Returns (candidates, tracks) of all candidates on all tracks, and the frames it took."""
+    episodes = [
+        Episode(
+            track_seed=track,
+            noise_seed=noise_seed(seed, track),
+            candidate=candidate,
+            steps=steps,
+            patience=patience,
+        )
+        for candidate in range(len(candidates))
+        for track in seeds
+    ]
+    outcomes = list(engine.play(episodes, candidates))
+    returns = np.array([outcome.episode_return for outcome in outcomes])
+    if not np.isfinite(returns).all():
+        bad = outcomes[int(np.argmin(np.isfinite(returns)))]
+        raise WorldModelsError(
+            f"expected a finite return, got {bad.episode_return} from {bad.episode}"
+        )
+    frames = sum(outcome.steps for outcome in outcomes)
+    return returns.reshape(len(candidates), len(seeds)), frames

@@ -1,0 +1,128 @@
+"""What driving has told an evolution so far, in its checkpoint: the scores of every generation.
+
+`cma` is deterministic with seeded noise and one BLAS thread, so asking and telling again, without
+driving, brings back its whole state, covariance and step size included. Read `EvolutionLog`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.errors import WorldModelsError
+from worldmodels.files import written_whole
+from worldmodels.pipeline.checkpoints import Checkpoint
+
+FILE = "evolution.json"
+CURRENT = "controller.h5"  # beside it: the mean as it stands, for whoever follows the evolution
+
+
+@dataclass(frozen=True)
+class Told:
+    """How a generation's candidates drove, and what CMA-ES was told of it.
+
+    returns: each candidate's mean return on the tracks that all of them drove.
+    scores: what they were ranked by, the highest best, as CMA-ES was told it.
+    scouted: the mean vector's return on each track that it scouted; nothing without scouting.
+    frames: driven by all of them, scouting included.
+    """
+
+    returns: list[float]
+    scores: list[float]
+    scouted: list[float]
+    frames: int
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How the mean vector drove the validation tracks: mean and standard deviation of its
+    returns."""
+
+    return_mean: float
+    return_std: float
+
+
+class EvolutionLog:
+    """Validations of the starts; by generation, from 1 on, told scores and validations.
+
+    Args:
+        checkpoint: the stage's; without one nothing is saved.
+    """
+
+    def __init__(self, checkpoint: Checkpoint | None) -> None:
+        self._checkpoint = checkpoint
+        self.told: dict[int, Told] = {}
+        self.validations: dict[int, Validation] = {}
+        self.starts: list[Validation] = []
+        self._mean_digest = ""  # after the last of `told`
+        if checkpoint is None or not (checkpoint.folder / FILE).exists():
+            return
+        try:
+            self._read(checkpoint)
+        except WorldModelsError as error:
+            checkpoint.lost(error)
+        else:
+            checkpoint.going_on(f"generation {len(self.told)}")
+
+    def add_start(self, validation: Validation) -> None:
+        """Save the validation of the next start."""
+        self.starts.append(validation)
+        self._save()
+
+    def add(self, generation: int, told: Told, mean: NDArray[np.float64]) -> None:
+        """Save what a generation's driving told, and which mean vector that led to."""
+        self.told[generation] = told
+        self._mean_digest = _digest(mean)
+        self._save()
+
+    def add_validation(self, generation: int, validation: Validation) -> None:
+        """Save a validation."""
+        self.validations[generation] = validation
+        self._save()
+
+    def check(self, generation: int, mean: NDArray[np.float64]) -> None:
+        """Hold the mean vector that telling again led to against the one of the first time.
+
+        Raises:
+            WorldModelsError: it is another.
+        """
+        if generation == len(self.told) and _digest(mean) != self._mean_digest:
+            raise WorldModelsError(
+                f"generation {generation}: expected the same mean vector from the same scores, got "
+                "another: this machine computes otherwise than it did; remove the stage's folder "
+                "in scratch and run `dvc repro` to evolve anew"
+            )
+
+    def _save(self) -> None:
+        if self._checkpoint is None:
+            return
+        described = {
+            "starts": [asdict(one) for one in self.starts],
+            "told": [asdict(self.told[generation]) for generation in sorted(self.told)],
+            "validations": {number: asdict(one) for number, one in self.validations.items()},
+            "mean_digest": self._mean_digest,
+        }
+        with written_whole(self._checkpoint.folder / FILE) as temporary:
+            temporary.write_text(json.dumps(described))
+
+    def _read(self, checkpoint: Checkpoint) -> None:
+        path = checkpoint.folder / FILE
+        try:
+            described = json.loads(path.read_text())
+            told = {number: Told(**one) for number, one in enumerate(described["told"], 1)}
+            validations = {
+                int(number): Validation(**one) for number, one in described["validations"].items()
+            }
+            starts = [Validation(**one) for one in described["starts"]]
+            self._mean_digest = described["mean_digest"]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise WorldModelsError(f"{path}: expected an evolution's log, got {error!r}") from error
+        self.told, self.validations, self.starts = told, validations, starts
+
+
+def _digest(mean: NDArray[np.float64]) -> str:
+    return hashlib.sha256(mean.tobytes()).hexdigest()

@@ -1,0 +1,103 @@
+"""V's training: Adam on the negative ELBO of batches of frames. Read `fit_vae`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from worldmodels.data.frame_batches import FrameBatches
+from worldmodels.models.keras_on_tensorflow import keras
+from worldmodels.models.vae import VAE, VAEParams
+from worldmodels.pipeline.checkpoints import Checkpoint
+from worldmodels.training.loop import Row, Step, fit
+from worldmodels.training.training_checkpoint import Means
+
+
+def fit_vae(
+    vae: VAE,
+    params: VAEParams,
+    training: FrameBatches,
+    validation: FrameBatches,
+    *,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+) -> Iterator[Row]:
+    """Train in place; yield a row after every epoch, the terms of `VAE.negative_elbo`. When the
+    rows have ended, the weights are those of the best epoch; see `training_loop.fit`.
+
+    Args:
+        vae: the model.
+        params: the `vae` group.
+        training, validation: batches of frames.
+        seed: of the noise; step s of epoch e always draws the same.
+        checkpoint: where to save, and to resume from.
+
+    Raises:
+        WorldModelsError: the loss is no longer a finite number.
+    """
+    total = params.epochs * training.steps
+    schedule = keras.optimizers.schedules.CosineDecay(params.learning_rate, total)
+    optimizer = keras.optimizers.Adam(schedule)
+    optimizer.build(vae.weights)
+    train_step = training_step(vae, optimizer, kl_tolerance=params.kl_tolerance, beta=params.beta)
+    validate = validator(vae, params, seed=seed)
+
+    def train(epoch: int, first_step: int) -> Iterator[Step]:
+        batches = training.epoch(epoch, first_step=first_step)
+        for step, frames in enumerate(batches, start=first_step):
+            noise = _noise(seed, epoch, step, frames, vae.latent_dim)
+            yield train_step(frames, noise), 1.0
+
+    yield from fit(
+        vae.weights,
+        optimizer,
+        train,
+        lambda: validate(validation),
+        label="train_vae",
+        epochs=params.epochs,
+        steps=training.steps,
+        patience=params.patience,
+        checkpoint=checkpoint,
+        learning_rate=f"vae.learning_rate (it is {params.learning_rate})",
+    )
+
+
+def training_step(
+    vae: VAE, optimizer: keras.optimizers.Optimizer, *, kl_tolerance: float, beta: float
+) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+    """A compiled step: frames and noise to the terms of `VAE.negative_elbo`, before the update."""
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def step(frames: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            terms = vae.negative_elbo(frames, noise, kl_tolerance=kl_tolerance, beta=beta)
+        gradients = tape.gradient(terms["loss"], vae.weights)
+        optimizer.apply_gradients(zip(gradients, vae.weights, strict=True))
+        return terms
+
+    return step
+
+
+def validator(vae: VAE, params: VAEParams, *, seed: int) -> Callable[[FrameBatches], Means]:
+    """A compiled measure: batches of frames to the means of the terms of `VAE.negative_elbo`, with
+    noise that is the same every time."""
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def step(frames: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
+        return vae.negative_elbo(frames, noise, kl_tolerance=params.kl_tolerance, beta=params.beta)
+
+    def validate(batches: FrameBatches) -> Means:
+        means = Means()
+        for index, frames in enumerate(batches.epoch(0)):
+            noise = _noise(seed, params.epochs, index, frames, vae.latent_dim)
+            means.add(step(frames, noise))
+        return means
+
+    return validate
+
+
+def _noise(seed: int, epoch: int, step: int, frames: tf.Tensor, latent_dim: int) -> tf.Tensor:
+    rng = np.random.default_rng([seed, epoch, step])
+    return tf.constant(rng.standard_normal((len(frames), latent_dim), dtype=np.float32))
