@@ -71,7 +71,7 @@ def _drive(params: DrivingParams, env: EnvParams, *, seed: int) -> SamplingSumma
     ) as writer:
         for episode, speed in driving_episodes(params, seed=seed):
             outcome = drive(play, episode, speed=speed)
-            writer.write(outcome)
+            writer.write(outcome.recorded, outcome.reason)
             summary.add(outcome.recorded)
     return summary
 

@@ -20,9 +20,9 @@ from project import STAGES, Project, stages_run
 
 from worldmodels.car_racing.telemetry import COLUMNS
 from worldmodels.data import hdf5_files
-from worldmodels.data.episodes import EpisodeWriter
+from worldmodels.data.episodes import EndReason, EpisodeData, EpisodeWriter
 from worldmodels.pipeline.checkpoints import Checkpoint
-from worldmodels.rollouts.episode import EndReason, Episode, Outcome, Recording
+from worldmodels.rollouts.episode import Episode, Outcome
 
 if TYPE_CHECKING:
     from worldmodels.models.memory import MDNRNN
@@ -48,13 +48,17 @@ def _outcome(
         frames[:, 4:, :, :] = 7  # mostly one colour, so that gzip is quick
         steps = np.arange(length)
         frames[:, 0, 0] = np.stack([np.full(length, index), steps // 256, steps % 256], axis=1)
-    recording = Recording(
+    episode = Episode(track_seed=100 + index, steps=length, record=True)
+    ended = np.arange(length) == length - 1
+    recording = EpisodeData(
+        episode.track_seed,
         frames,
         rng.uniform(-1, 1, (length, 3)).astype(np.float32),
         rng.normal(size=length).astype(np.float32),
+        ended & (reason == "off_field"),
+        ended & (reason != "off_field"),
         rng.normal(size=(length, len(COLUMNS))).astype(np.float32),
     )
-    episode = Episode(track_seed=100 + index, steps=length, record=True)
     return Outcome(episode, float(recording.rewards.sum()), length, 3, reason, recording)
 
 
@@ -86,7 +90,7 @@ def _write_episodes(
         privileged_columns=COLUMNS,
     ) as writer:
         for outcome in outcomes:
-            writer.write(outcome)
+            writer.write(outcome.recorded, outcome.reason)
     return outcomes
 
 

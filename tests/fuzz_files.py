@@ -29,11 +29,7 @@ import conftest  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
-from worldmodels.data import (
-    episodes,
-    hdf5_files,
-    latents,
-)
+from worldmodels.data import episodes, hdf5_files, latents  # noqa: E402
 from worldmodels.data.episodes import EpisodeFiles, read_episodes  # noqa: E402
 from worldmodels.data.frame_batches import FrameBatches  # noqa: E402
 from worldmodels.data.hdf5_files import USERBLOCK, Format, seal, vet  # noqa: E402

@@ -162,7 +162,7 @@ def test_a_failed_write_leaves_no_file(tmp_path: Path, make_outcome: MakeOutcome
     damaged = make_outcome(0, 5)
     damaged.recorded.frames = damaged.recorded.frames[:, :16]  # not what the writer was told
     writer = new_writer(tmp_path)
-    writer.write(damaged)
+    writer.write(damaged.recorded, damaged.reason)
     with pytest.raises(TypeError, match="broadcast"):
         writer.__exit__(None, None, None)
     assert list(tmp_path.iterdir()) == []
@@ -176,7 +176,8 @@ def test_an_interrupted_writer_leaves_whole_shards_only(
     def write_some() -> None:
         with writer:
             for index in range(20):
-                writer.write(make_outcome(index, 2))
+                outcome = make_outcome(index, 2)
+                writer.write(outcome.recorded, outcome.reason)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -197,10 +198,8 @@ def test_an_episode_that_was_not_recorded_is_refused(
 ) -> None:
     outcome = make_outcome(0, 2)
     outcome.recording = None
-    writer = new_writer(tmp_path)
-    writer.write(outcome)
     with pytest.raises(RolloutError, match="expected record=True"):
-        writer.__exit__(None, None, None)
+        new_writer(tmp_path).write(outcome.recorded, outcome.reason)
 
 
 @pytest.mark.parametrize("read", [EpisodeFiles, lambda folder: list(read_episodes(folder))])
@@ -321,7 +320,7 @@ def test_what_is_no_number_is_neither_written_nor_read(
     outcome = make_outcome(3, 5)
     getattr(outcome.recorded, name)[2] = np.nan
     writer = new_writer(tmp_path)
-    writer.write(outcome)
+    writer.write(outcome.recorded, outcome.reason)
     with pytest.raises(EpisodeFileError, match=rf"not saved: {name} .* track 103: expected finite"):
         writer.__exit__(None, None, None)
     assert list(tmp_path.iterdir()) == []
@@ -374,7 +373,8 @@ def test_one_episode_cannot_be_split() -> None:
 def test_the_simulator_and_the_reader_do_not_import_tensorflow() -> None:
     code = (
         "import sys, worldmodels; assert not {'tensorflow', 'keras'} & set(sys.modules);"
-        "from worldmodels import read_episodes; import worldmodels.car_racing.simulator, worldmodels.rollouts.engine;"
+        "from worldmodels import read_episodes; import worldmodels.car_racing.simulator;"
+        "import worldmodels.rollouts.engine;"
         "found = {'tensorflow', 'keras'} & set(sys.modules);"
         "print(read_episodes.__module__, sorted(found))"
     )

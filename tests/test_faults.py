@@ -60,7 +60,7 @@ def write_shard(folder: Path, make_outcome: MakeOutcome) -> None:
         image_shape=(96, 96),
         privileged_columns=COLUMNS,
     ) as writer:
-        writer.write(outcome)
+        writer.write(outcome.recorded, outcome.reason)
 
 
 def write_latents(folder: Path, _: MakeOutcome) -> None:

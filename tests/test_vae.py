@@ -571,7 +571,7 @@ def stage(
         for index, length in enumerate([20, 30, 8]):
             outcome = make_outcome(index, length)
             outcome.recorded.frames = outcome.recorded.frames // 2 + 90
-            writer.write(outcome)
+            writer.write(outcome.recorded, outcome.reason)
     VAE((32, 32), 4, rng=np.random.default_rng(9)).save("models/first/vae.h5")
     return train_vae
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -27,14 +27,14 @@ from worldmodels.data.hdf5_files import Format, open_sealed, require_dataset, se
 from worldmodels.errors import WorldModelsError
 from worldmodels.files import written_whole
 
-if TYPE_CHECKING:
-    from worldmodels.rollouts.episode import Outcome
-
 SHARDS = "shard-*.h5"
 EPISODES_A_SHARD = 16
 ROWS_A_CHUNK = 32  # of frames: what training reads at once
 ROWS_A_SHARD_AT_MOST = EPISODES_A_SHARD * 1000  # steps of a CarRacing episode
 PRIVILEGED_AT_MOST = 64  # columns
+
+
+EndReason = Literal["lap", "off_field", "time_limit", "patience"]
 
 
 class EpisodeFileError(WorldModelsError):
@@ -50,14 +50,16 @@ FORMAT = Format(
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class EpisodeData:
-    """One drive.
+    """One recorded episode; row t is what was seen, the action chosen on seeing it, and what
+    followed.
 
     track_seed: what the environment was reset with.
-    frames: (steps, height, width, 3) uint8. actions: (steps, 3) float32, steering, gas and brake.
-    rewards: (steps,) float32. terminated, truncated: (steps,) bool, set at the last step at most.
-    privileged: (steps, 6) float32, one column each of the shard's attribute
+    frames: (steps, height, width, 3) uint8, preprocessed.
+    actions: (steps, 3) float32. rewards: (steps,) float32.
+    terminated, truncated: (steps,) bool, set at the last step at most.
+    privileged: (steps, columns) float32, one column each of the shard's attribute
         `privileged_columns`.
     """
 
@@ -71,14 +73,14 @@ class EpisodeData:
 
 
 class EpisodeWriter:
-    """Writes outcomes with recordings to shards in `folder`; use it as a context manager.
+    """Writes episodes to shards in `folder`; use it as a context manager.
 
     Args:
         folder: made if it is not there.
         environment, policy: what was driven and by whom, stored as attributes.
         seed: the seed of the whole set, stored as an attribute.
         image_shape: height and width of a frame.
-        privileged_columns: what the columns of `Recording.privileged` are, stored as an attribute.
+        privileged_columns: names of the columns of `EpisodeData.privileged`, stored as well.
         going_on: add to the shards that the folder holds, all of them full.
 
     Raises:
@@ -108,7 +110,7 @@ class EpisodeWriter:
             "privileged_columns": list(privileged_columns),
         }
         self._image_shape = image_shape
-        self._waiting: list[Outcome] = []
+        self._waiting: list[tuple[EpisodeData, EndReason]] = []
         self._shards = len(list(self._folder.glob(SHARDS)))
 
     def __enter__(self) -> EpisodeWriter:
@@ -118,38 +120,32 @@ class EpisodeWriter:
         if kind is None and self._waiting:
             self._write()
 
-    def write(self, outcome: Outcome) -> None:
-        """Add one episode; a shard is written when it is full."""
-        self._waiting.append(outcome)
+    def write(self, episode: EpisodeData, reason: EndReason) -> None:
+        """Add one episode and why it ended; a shard is written when it is full."""
+        self._waiting.append((episode, reason))
         if len(self._waiting) == EPISODES_A_SHARD:
             self._write()
 
     def _write(self) -> None:
-        outcomes, self._waiting = self._waiting, []
-        recordings = [outcome.recorded for outcome in outcomes]
-        lengths = np.array([outcome.steps for outcome in outcomes], np.int64)
+        episodes, reasons = zip(*self._waiting, strict=True)
+        self._waiting = []
+        lengths = np.array([len(episode.rewards) for episode in episodes], np.int64)
         ends = np.cumsum(lengths)
-        terminated = np.zeros(ends[-1], bool)
-        truncated = np.zeros(ends[-1], bool)
-        for outcome, end in zip(outcomes, ends, strict=True):
-            flags = terminated if outcome.reason == "off_field" else truncated
-            flags[end - 1] = True
         path = self._folder / f"shard-{self._shards:05d}.h5"
-        for outcome, recording in zip(outcomes, recordings, strict=True):
+        for episode in episodes:
             for name in ("actions", "rewards", "privileged"):
-                if not np.isfinite(getattr(recording, name)).all():
+                if not np.isfinite(getattr(episode, name)).all():
                     raise EpisodeFileError(
                         f"{path}: not saved: {name} of the episode on track "
-                        f"{outcome.episode.track_seed}: expected finite numbers, "
-                        "got NaN or infinity"
+                        f"{episode.track_seed}: expected finite numbers, got NaN or infinity"
                     )
         with sealed_file(path, FORMAT) as file:
             for name, value in self._attributes.items():
                 file.attrs[name] = value
             file["episode_starts"] = ends - lengths
             file["episode_lengths"] = lengths
-            file["episode_seeds"] = np.array([o.episode.track_seed for o in outcomes], np.int64)
-            file["episode_reasons"] = [outcome.reason for outcome in outcomes]
+            file["episode_seeds"] = np.array([one.track_seed for one in episodes], np.int64)
+            file["episode_reasons"] = list(reasons)
             frames = file.create_dataset(
                 "frames",
                 (ends[-1], *self._image_shape, 3),
@@ -158,12 +154,10 @@ class EpisodeWriter:
                 compression="gzip",
                 compression_opts=1,
             )
-            for recording, end, length in zip(recordings, ends, lengths, strict=True):
-                frames[end - length : end] = recording.frames
-            for name in ("actions", "rewards", "privileged"):
-                file[name] = np.concatenate([getattr(recording, name) for recording in recordings])
-            file["terminated"] = terminated
-            file["truncated"] = truncated
+            for episode, end, length in zip(episodes, ends, lengths, strict=True):
+                frames[end - length : end] = episode.frames
+            for name in ("actions", "rewards", "privileged", "terminated", "truncated"):
+                file[name] = np.concatenate([getattr(episode, name) for episode in episodes])
         self._shards += 1
 
 

@@ -24,9 +24,9 @@ from worldmodels.data.hdf5_files import (
     sealed_file,
 )
 from worldmodels.errors import WorldModelsError
-from worldmodels.models.model_files import LATENT_DIM_AT_MOST
 
 ROWS_A_CHUNK = 256
+MAX_LATENT_DIM = 1024  # of every model, and of the parameter
 ROWS_AT_ONCE = 4096  # read to see whether they are finite
 
 
@@ -139,9 +139,9 @@ class LatentSequences:
         self.vae_digest = require_text(self._file, "vae_digest", FORMAT)
         mean = require_dataset(self._file, "mean", np.float32, (None, None), FORMAT)
         rows, self.latent_dim = mean.shape
-        if not 1 <= self.latent_dim <= LATENT_DIM_AT_MOST:
+        if not 1 <= self.latent_dim <= MAX_LATENT_DIM:
             raise LatentFileError(
-                f"{path}: mean: expected 1 to {LATENT_DIM_AT_MOST} columns, got {self.latent_dim}; "
+                f"{path}: mean: expected 1 to {MAX_LATENT_DIM} columns, got {self.latent_dim}; "
                 f"{FORMAT.remedy}"
             )
         for name, width in (("mean", self.latent_dim), ("log_var", self.latent_dim), ("action", 3)):

@@ -19,9 +19,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from worldmodels.data.latents import MAX_LATENT_DIM
 from worldmodels.errors import WorldModelsError
 from worldmodels.models.keras_on_tensorflow import keras
-from worldmodels.models.model_files import LATENT_DIM_AT_MOST, load_model, save_model
+from worldmodels.models.model_files import load_model, save_model
 from worldmodels.models.row_product import row_product
 from worldmodels.params import require
 from worldmodels.shapes import require_shape
@@ -248,7 +249,7 @@ class MDNRNN:
             ModelFileError: no such file, another kind of file, or weights of another architecture.
         """
         stored = load_model(path, cls.KIND)
-        latent_dim = stored.whole_number("latent_dim", 1, LATENT_DIM_AT_MOST)
+        latent_dim = stored.whole_number("latent_dim", 1, MAX_LATENT_DIM)
         hidden_units = stored.whole_number("hidden_units", 1, HIDDEN_UNITS_AT_MOST)
         mixtures = stored.whole_number("mixtures", 1, MIXTURES_AT_MOST)
         vae_digest = stored.text("vae_digest")

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 MAKE_ANEW = "`dvc repro` makes the pipeline's own anew"
 SETTINGS_AT_MOST = 64 << 10  # characters
-LATENT_DIM_AT_MOST = 1024  # as the parameter's, of every model
 
 Setting: TypeAlias = int | float | str | list[int] | list[str]
 

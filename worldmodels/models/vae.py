@@ -59,9 +59,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.frames import LARGEST_SIDE, SMALLEST_SIDE
+from worldmodels.data.latents import MAX_LATENT_DIM
 from worldmodels.errors import WorldModelsError
 from worldmodels.models.keras_on_tensorflow import keras
-from worldmodels.models.model_files import LATENT_DIM_AT_MOST, file_digest, load_model, save_model
+from worldmodels.models.model_files import file_digest, load_model, save_model
 from worldmodels.models.row_product import row_product
 from worldmodels.params import require
 from worldmodels.shapes import require_shape
@@ -306,7 +307,7 @@ class VAE:
         height, width = stored.whole_numbers("image_shape", 2, SMALLEST_SIDE, LARGEST_SIDE)
         model = cls(
             (height, width),
-            stored.whole_number("latent_dim", 1, LATENT_DIM_AT_MOST),
+            stored.whole_number("latent_dim", 1, MAX_LATENT_DIM),
             precision=cast(Precision, stored.one_of("precision", get_args(Precision))),
             rng=np.random.default_rng(0),
         )

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.frames import preprocess
 from worldmodels.car_racing.telemetry import COLUMNS, Telemetry
+from worldmodels.data.episodes import EndReason, EpisodeData
 from worldmodels.errors import WorldModelsError
 from worldmodels.rollouts.film import Film
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 STEPS_AT_MOST = 1000  # of a CarRacing episode
 FRAME_COST = 0.1  # what CarRacing charges for every frame
-
-EndReason = Literal["lap", "off_field", "time_limit", "patience"]
 
 
 class RolloutError(WorldModelsError):
@@ -58,21 +57,6 @@ class Episode:
 
 
 @dataclass
-class Recording:
-    """What an episode looked like; row t is what was seen, the action chosen on seeing it, and what
-    followed.
-
-    frames: (steps, height, width, 3) uint8, preprocessed.
-    actions: (steps, 3) float32. rewards: (steps,) float32. privileged: (steps, 6) float32.
-    """
-
-    frames: NDArray[np.uint8]
-    actions: NDArray[np.float32]
-    rewards: NDArray[np.float32]
-    privileged: NDArray[np.float32]
-
-
-@dataclass
 class Trace:
     """Where the car went, and on which road, in the units of CarRacing's world.
 
@@ -98,11 +82,11 @@ class Outcome:
     steps: int
     tiles: int
     reason: EndReason
-    recording: Recording | None = None
+    recording: EpisodeData | None = None
     trace: Trace | None = None
 
     @property
-    def recorded(self) -> Recording:
+    def recorded(self) -> EpisodeData:
         """The recording of an episode that asked for one.
 
         Raises:
@@ -210,8 +194,15 @@ class EpisodePlay:
         recording = None
         if self._episode.record:
             rows = slice(self._steps)
-            recording = Recording(
-                self._frames[rows], self._actions[rows], self._rewards[rows], self._privileged[rows]
+            ended = np.arange(self._steps) == self._steps - 1
+            recording = EpisodeData(
+                self._episode.track_seed,
+                self._frames[rows],
+                self._actions[rows],
+                self._rewards[rows],
+                ended & (reason == "off_field"),
+                ended & (reason != "off_field"),
+                self._privileged[rows],
             )
         trace = None
         if self._episode.trace:

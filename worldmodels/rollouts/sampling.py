@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from worldmodels.car_racing.telemetry import COLUMNS, ROAD_HALF_WIDTH
+from worldmodels.data.episodes import EpisodeData
 from worldmodels.params import require, require_seeds
-from worldmodels.rollouts.episode import STEPS_AT_MOST, Episode, Recording, noise_seed
+from worldmodels.rollouts.episode import STEPS_AT_MOST, Episode, noise_seed
 from worldmodels.rollouts.policies import PolicyName
-
-if TYPE_CHECKING:
-    from worldmodels.data.episodes import EpisodeData
 
 EPISODES_AT_MOST = 100_000  # ten times the paper's
 
@@ -84,11 +81,11 @@ class SamplingSummary:
         self._returns: list[float] = []
         self._frames = self._on_road = 0
 
-    def add(self, recording: Recording | EpisodeData) -> None:
+    def add(self, episode: EpisodeData) -> None:
         """Count an episode."""
-        self._returns.append(float(recording.rewards.sum()))
-        self._frames += len(recording.privileged)
-        distance = np.abs(recording.privileged[:, COLUMNS.index("road_distance")])
+        self._returns.append(float(episode.rewards.sum()))
+        self._frames += len(episode.privileged)
+        distance = np.abs(episode.privileged[:, COLUMNS.index("road_distance")])
         self._on_road += int((distance < ROAD_HALF_WIDTH).sum())
 
     def metrics(self) -> dict[str, int | float]:
