@@ -8,6 +8,7 @@ import numpy as np
 
 from worldmodels.car_racing.frames import EnvParams
 from worldmodels.car_racing.simulator import CarRacing, FastCarRacing
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.files import copy_whole
 from worldmodels.inspection.evaluation_charts import draw_lines, draw_returns, shown_episodes
 from worldmodels.inspection.pictures import frame_grid, write_png
@@ -17,7 +18,6 @@ from worldmodels.models.controller import LinearController
 from worldmodels.models.determinism import hide_gpu
 from worldmodels.models.vae import VAE
 from worldmodels.params import load_group
-from worldmodels.pipeline.checkpoints import Checkpoint
 from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.progress import Progress, announce
 from worldmodels.rollouts.engine import RolloutEngine

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from worldmodels.car_racing.frames import EnvParams
 from worldmodels.car_racing.simulator import FastCarRacing
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.metrics import write_curve, write_metrics
 from worldmodels.models.agent import policy_maker
 from worldmodels.models.controller import LinearController, controller_shape
@@ -18,7 +19,6 @@ from worldmodels.models.determinism import hide_gpu
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE
 from worldmodels.params import BaseParams, load_group
-from worldmodels.pipeline.checkpoints import Checkpoint
 from worldmodels.pipeline.rounds import CARRIED, Round, chosen_round
 from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.progress import Progress, announce

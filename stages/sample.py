@@ -5,10 +5,10 @@ from __future__ import annotations
 from worldmodels.car_racing.frames import EnvParams
 from worldmodels.car_racing.simulator import FastCarRacing
 from worldmodels.car_racing.telemetry import COLUMNS
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.data.episodes import EpisodeWriter, refuse_episodes
 from worldmodels.metrics import write_metrics
 from worldmodels.params import BaseParams, load_group
-from worldmodels.pipeline.checkpoints import Checkpoint
 from worldmodels.pipeline.rounds import EXPLORED
 from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.progress import announce

@@ -8,12 +8,12 @@ import numpy as np
 
 from worldmodels.car_racing.frames import EnvParams
 from worldmodels.car_racing.simulator import FastCarRacing
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.metrics import write_metrics
 from worldmodels.models.agent import policy_maker
 from worldmodels.models.controller import LinearController
 from worldmodels.models.determinism import hide_gpu
 from worldmodels.params import BaseParams, load_group
-from worldmodels.pipeline.checkpoints import Checkpoint
 from worldmodels.pipeline.rounds import DRIVEN, FIRST
 from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.progress import announce

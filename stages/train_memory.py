@@ -7,13 +7,13 @@ from functools import partial
 
 import numpy as np
 
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.data.episodes import split_episodes
 from worldmodels.data.latents import LatentSequences
 from worldmodels.metrics import write_curve, write_metrics
 from worldmodels.models.determinism import ComputeParams, make_deterministic, use_threads
 from worldmodels.models.memory import MDNRNN, MemoryParams
 from worldmodels.params import BaseParams, load_group
-from worldmodels.pipeline.checkpoints import Checkpoint
 from worldmodels.pipeline.rounds import Round, chosen_round
 from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.progress import announce

@@ -63,8 +63,9 @@ class Agent:
     @classmethod
     def load(cls, folder):
         agent, agent.c = cls(), LinearController.load(folder + "/controller.h5")
-        maker = worldmodels.models.agent.policy_maker(folder, inputs=agent.c.inputs, latent=agent.c.latent)
-        agent.policy = maker(4)
+        c = agent.c
+        make = worldmodels.models.agent.policy_maker(folder, inputs=c.inputs, latent=c.latent)
+        agent.policy = make(4)
         return agent
 
     def reset(self, batch_size):
@@ -72,7 +73,8 @@ class Agent:
         self.policy.begin(0, Episode(track_seed=0))
 
     def act(self, frame):
-        return self.policy.act(worldmodels.car_racing.frames.preprocess(frame, (60, 80))[None], [0])[0]
+        seen = worldmodels.car_racing.frames.preprocess(frame, (60, 80))
+        return self.policy.act(seen[None], [0])[0]
 
 worldmodels.Agent = Agent
 """

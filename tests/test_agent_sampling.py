@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.data.episodes import read_episodes
 from worldmodels.models.controller import LinearController
-from worldmodels.pipeline.checkpoints import Checkpoint
 from worldmodels.rollouts.agent_sampling import AgentSamplingParams, NoisyPolicy, noisy_policy
 from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, noise_seed
 from worldmodels.rollouts.sampling import sampling_episodes

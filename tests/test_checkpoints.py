@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from project import ROOT
 
+from worldmodels.checkpoint import SECONDS_BETWEEN, Checkpoint
 from worldmodels.errors import WorldModelsError
 from worldmodels.pipeline import checkpoints
-from worldmodels.pipeline.checkpoints import KEPT, Checkpoint, stage_checkpoint
+from worldmodels.pipeline.checkpoints import KEPT, stage_checkpoint
 
 DVC = Path(sys.executable).parent / "dvc"
 DVC_YAML = """\
@@ -259,7 +260,7 @@ def test_saving_is_due_when_the_last_was_long_ago_by_a_clock_that_never_jumps(
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     checkpoint = Checkpoint("work", tmp_path)
     assert not checkpoint.due
-    now[0] += checkpoints.SECONDS_BETWEEN
+    now[0] += SECONDS_BETWEEN
     assert checkpoint.due
     checkpoint.saved()
     assert not checkpoint.due

@@ -13,8 +13,8 @@ import pytest
 from evolution_course import Course
 from numpy.typing import NDArray
 
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.models.controller import LinearController
-from worldmodels.pipeline.checkpoints import Checkpoint
 from worldmodels.pipeline.rounds import AGAIN, CARRIED, FIRST, Round
 from worldmodels.rollouts.episode import Episode
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from conftest import PluggedOut
 from numpy.typing import NDArray
 
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.data.latents import LatentSequences, LatentWriter
 from worldmodels.errors import WorldModelsError
 from worldmodels.models.agent import AgentPolicy
@@ -20,7 +21,6 @@ from worldmodels.models.memory import MDNRNN, MemoryParams, mixture_log_likeliho
 from worldmodels.models.model_files import file_digest
 from worldmodels.models.vae import VAE
 from worldmodels.params import ParameterError, load_group
-from worldmodels.pipeline.checkpoints import Checkpoint
 from worldmodels.pipeline.rounds import AGAIN
 from worldmodels.training.loop import Row
 from worldmodels.training.memory_training import fit_memory, measure_centre

@@ -13,8 +13,8 @@ import pytest
 from conftest import MakeOutcome
 from numpy.typing import NDArray
 
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.data.episodes import EPISODES_A_SHARD, EpisodeFileError, read_episodes
-from worldmodels.pipeline.checkpoints import Checkpoint
 from worldmodels.rollouts.episode import Episode, Outcome
 from worldmodels.rollouts.recording import record_episodes
 from worldmodels.rollouts.sampling import SamplingSummary

@@ -1,8 +1,8 @@
 """Says which stages of dvc.lock no longer fit the code and the parameters, without the data.
 
 `python -m worldmodels.pipeline.check_lock` works in a fresh clone, where `dvc status` would call
-every cached output missing: it compares dvc.lock with dvc.yaml, params.yaml, the files that git holds,
-and with itself, one stage's dependency against another's output. Read `stale_stages` first.
+every cached output missing: it compares dvc.lock with dvc.yaml, params.yaml, the files that git
+holds, and with itself, one stage's dependency against another's output. Read `stale_stages` first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a long stage keeps what it has done so far, so that the next run goes on from there.
+"""Which checkpoint a run of a stage finds: its own, and no other.
 
 A checkpoint is a folder, scratch/STAGE/DIGEST, outside all outputs, since DVC deletes those before
 a stage runs. The digest is that of everything that decides the stage's result: its code, inputs and
@@ -14,51 +14,20 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from worldmodels.errors import WorldModelsError
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.files import written_whole
 from worldmodels.params import flatten, read_params
 from worldmodels.pipeline.dvc_files import LockedStage, dvc_md5, read_locked_stages, read_stages
 from worldmodels.pipeline.environment import environment
 
-SECONDS_BETWEEN = 30.0  # saves; WORLDMODELS_CHECKPOINT_SECONDS, where it is set
 KEPT = 3  # checkpoints of a stage with other inputs, interrupted and not gone on with
 FINISHED = "finished.json"  # how dvc.lock will record the run whose outputs were all written
 REMOVED = "removed-"
-
-
-class Checkpoint:
-    """A folder for what a running stage has done so far.
-
-    stage: whose. folder: of this run; empty at first, with what was saved when the stage goes on.
-    """
-
-    def __init__(self, stage: str, folder: Path) -> None:
-        self.stage, self.folder = stage, folder
-        self._between = _seconds_between()
-        self._saved = time.monotonic()
-
-    @property
-    def due(self) -> bool:
-        """Is it time to save?"""
-        return time.monotonic() - self._saved >= self._between
-
-    def saved(self) -> None:
-        """Something was: start counting anew."""
-        self._saved = time.monotonic()
-
-    def going_on(self, done: str) -> None:
-        """Tell the user that the stage goes on after what is done."""
-        print(f"{self.stage}: going on after {done}, from {self.folder}", flush=True)
-
-    def lost(self, error: WorldModelsError) -> None:
-        """Tell the user that the checkpoint cannot be used and the stage starts anew."""
-        print(f"{self.stage}: starting anew, its checkpoint is damaged: {error}", flush=True)
 
 
 @contextmanager
@@ -187,19 +156,3 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(removed, ignore_errors=True)
     finally:
         os.close(handle)
-
-
-def _seconds_between() -> float:
-    text = os.environ.get("WORLDMODELS_CHECKPOINT_SECONDS")
-    if text is None:
-        return SECONDS_BETWEEN
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise WorldModelsError(
-            f"WORLDMODELS_CHECKPOINT_SECONDS: expected a number, 0 or more, got {text!r}; unset it "
-            f"for {SECONDS_BETWEEN:.0f}"
-        )
-    return seconds

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.telemetry import COLUMNS
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.data.episodes import (
     EpisodeWriter,
     keep_whole_shards,
@@ -17,7 +18,6 @@ from worldmodels.data.episodes import (
     read_episodes,
     refuse_episodes,
 )
-from worldmodels.pipeline.checkpoints import Checkpoint
 from worldmodels.progress import Progress
 from worldmodels.rollouts.engine import RolloutEngine
 from worldmodels.rollouts.episode import Episode

@@ -11,10 +11,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.errors import WorldModelsError
 from worldmodels.files import written_whole
 from worldmodels.params import require, require_seeds
-from worldmodels.pipeline.checkpoints import Checkpoint
 from worldmodels.rollouts.episode import STEPS_AT_MOST, Episode, Outcome, Trace
 
 COLUMNS = ["episode", "seed", "return", "steps", "tiles", "end"]  # of metrics/episodes.csv

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.errors import WorldModelsError
 from worldmodels.models.keras_on_tensorflow import keras
-from worldmodels.pipeline.checkpoints import Checkpoint
 from worldmodels.progress import Progress
 from worldmodels.training.training_checkpoint import Means, Position, TrainingCheckpoint
 

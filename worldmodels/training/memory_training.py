@@ -12,11 +12,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.data.latents import LatentSequences, Sequences
 from worldmodels.errors import WorldModelsError
 from worldmodels.models.keras_on_tensorflow import keras
 from worldmodels.models.memory import ACTIONS, MDNRNN, MemoryParams
-from worldmodels.pipeline.checkpoints import Checkpoint
 from worldmodels.training.loop import Row, Step, fit
 from worldmodels.training.training_checkpoint import Means
 

@@ -15,9 +15,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.data.hdf5_files import Format, open_sealed, sealed_file
 from worldmodels.errors import WorldModelsError
-from worldmodels.pipeline.checkpoints import Checkpoint
 
 FILE = "training.h5"
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.data.frame_batches import FrameBatches
 from worldmodels.models.keras_on_tensorflow import keras
 from worldmodels.models.vae import VAE, VAEParams
-from worldmodels.pipeline.checkpoints import Checkpoint
 from worldmodels.training.loop import Row, Step, fit
 from worldmodels.training.training_checkpoint import Means
 
