@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import Rates, in_turn
-from worldmodels.car_racing.simulator import FastCarRacing
+from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.models.agent import policy_maker
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE, Precision
-from worldmodels.rollouts.engine import RolloutEngine, worker_count
 from worldmodels.rollouts.episode import Episode
+from worldmodels.rollouts.local_engine import LocalEngine, worker_count
 
 IMAGE_SHAPE, LATENT_DIM, HIDDEN_UNITS, MIXTURES = (60, 80), 32, 256, 5
 INPUTS = ("z", "h")
@@ -53,7 +53,7 @@ def circling_controller() -> NDArray[np.float64]:
     return weights.reshape(1, -1)
 
 
-def generation(engine: RolloutEngine) -> Callable[[], float]:
+def generation(engine: LocalEngine) -> Callable[[], float]:
     """Measures a generation, frames a second; plays the start of one to warm up."""
     rng = np.random.default_rng(0)
     episodes = [
@@ -73,10 +73,10 @@ def generation(engine: RolloutEngine) -> Callable[[], float]:
     return measure
 
 
-def make_engine(folder: Path, *, batch_size: int, workers: int) -> RolloutEngine:
+def make_engine(folder: Path, *, batch_size: int, workers: int) -> LocalEngine:
     """An engine whose policy is the agent in `folder`."""
-    return RolloutEngine(
-        FastCarRacing,
+    return LocalEngine(
+        CarRacingTask(),
         policy_maker(folder, inputs=INPUTS, latent="mean"),
         image_shape=IMAGE_SHAPE,
         batch_size=batch_size,

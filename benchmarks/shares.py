@@ -36,8 +36,8 @@ from worldmodels.models.agent import policy_maker
 from worldmodels.models.determinism import use_one_core
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE
-from worldmodels.rollouts.engine import worker_count
 from worldmodels.rollouts.episode import Episode
+from worldmodels.rollouts.local_engine import worker_count
 
 STEPS = (SHORTEST + LONGEST) // 2  # the mean length of an episode in `closed_loop`
 WARM_UP = 20  # steps

@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from benchmarks.closed_loop import HIDDEN_UNITS, IMAGE_SHAPE, LATENT_DIM, MIXTURES
 from benchmarks.measure import in_turn
+from worldmodels.car_racing.task import ACTIONS
 from worldmodels.models.determinism import make_deterministic
-from worldmodels.models.memory import ACTIONS, MDNRNN
+from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE, Precision
 from worldmodels.training import memory_training, vae_training
 

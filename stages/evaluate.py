@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from worldmodels.car_racing.frames import EnvParams
-from worldmodels.car_racing.simulator import CarRacing, FastCarRacing
+from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.checkpoint import Checkpoint
 from worldmodels.files import copy_whole
 from worldmodels.inspection.evaluation_charts import draw_lines, draw_returns, shown_episodes
@@ -20,7 +18,7 @@ from worldmodels.models.vae import VAE
 from worldmodels.params import load_group
 from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.progress import Progress, announce
-from worldmodels.rollouts.engine import RolloutEngine
+from worldmodels.rollouts.engine import make_engine
 from worldmodels.rollouts.policies import UniformPolicy
 from worldmodels.training.evaluation import (
     EvaluationLog,
@@ -49,13 +47,13 @@ def main(checkpoint: Checkpoint) -> None:
     if not (film.exists() and picture.exists()):  # the first episode's
         log.rows.clear()
     episodes = evaluation_episodes(params, film=str(film))
-    engine = RolloutEngine(
-        partial(CarRacing, render_mode="rgb_array"),
+    engine = make_engine(
+        CarRacingTask(stock=True),
         policy_maker("models", inputs=controller.inputs, latent=controller.latent),
         image_shape=env.image_shape,
         batch_size=params.batch_size,
     )
-    candidate = controller.weights.reshape(1, -1).astype(np.float64)
+    candidate = controller.parameters[None]
     driven = len(log.rows)
     with engine, Progress("evaluate", params.episodes, "episodes", done=driven) as progress:
         for outcome in engine.play(episodes[driven:], candidate):
@@ -65,8 +63,8 @@ def main(checkpoint: Checkpoint) -> None:
             log.add(outcome)
             progress.advance(1, mean=float(np.mean(log.returns)))
     # For comparison; rewards do not depend on who draws, so the fast simulator does.
-    with RolloutEngine(
-        FastCarRacing, UniformPolicy, image_shape=env.image_shape, batch_size=params.batch_size
+    with make_engine(
+        CarRacingTask(), UniformPolicy, image_shape=env.image_shape, batch_size=params.batch_size
     ) as engine:
         episodes = evaluation_episodes(params, film=None)
         random_returns = [outcome.episode_return for outcome in engine.play(episodes)]

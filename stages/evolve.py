@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.frames import EnvParams
-from worldmodels.car_racing.simulator import FastCarRacing
+from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.checkpoint import Checkpoint
 from worldmodels.metrics import write_curve, write_metrics
 from worldmodels.models.agent import policy_maker
-from worldmodels.models.controller import LinearController, controller_shape
+from worldmodels.models.controller import LinearController, linear_layer
 from worldmodels.models.determinism import hide_gpu
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE
@@ -22,7 +22,7 @@ from worldmodels.params import BaseParams, load_group
 from worldmodels.pipeline.rounds import CARRIED, Round, chosen_round
 from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.progress import Progress, announce
-from worldmodels.rollouts.engine import RolloutEngine
+from worldmodels.rollouts.engine import make_engine
 from worldmodels.training.controller_params import ControllerParams
 from worldmodels.training.evolution import (
     Generation,
@@ -44,10 +44,10 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     hide_gpu()
     VAE.load(f"{round_.models}/vae.h5").require_image_shape(env.image_shape)
     memory = MDNRNN.load(f"{round_.models}/memory.h5")
-    shape = controller_shape(
+    layer = linear_layer(
         params.inputs, latent_dim=memory.latent_dim, hidden_units=memory.hidden_units
     )
-    starts = _starts(round_, math.prod(shape))
+    starts = _starts(round_, layer.parameters)
     validations = len(starts) + math.ceil(params.generations / params.validation_every)
     frames = params.generations * params.episodes_a_generation * FRAMES_AN_EPISODE
     frames += validations * params.validation_episodes * params.steps
@@ -59,19 +59,19 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     announce(
         checkpoint.stage,
         f"{params.generations} generations of {params.population} candidates on "
-        f"{tracks}, {shape[0] * shape[1]} numbers each",
+        f"{tracks}, {layer.parameters} parameters each",
         seconds=frames / FRAMES_A_SECOND,
     )
 
     def controller(generation: Generation) -> LinearController:
-        weights = generation.mean_vector.reshape(shape).astype(np.float32)
+        weights = generation.mean_vector.reshape(layer.shape).astype(np.float32)
         return LinearController(weights, params.inputs, params.latent)
 
     log = EvolutionLog(checkpoint)
     driven = len(log.told)  # generations, by an earlier run
     generations: list[Generation] = []
-    engine = RolloutEngine(
-        FastCarRacing,
+    engine = make_engine(
+        CarRacingTask(),
         policy_maker(round_.models, inputs=params.inputs, latent=params.latent),
         image_shape=env.image_shape,
         batch_size=params.batch_size,
@@ -127,10 +127,7 @@ def _starts(round_: Round, size: int) -> dict[str, NDArray[np.float64]]:
     if round_.goes_on_from is None:
         return {"zeros": np.zeros(size)}
     paths = {"carried_over": CARRIED, "as_it_was": f"{round_.goes_on_from}/controller.h5"}
-    return {
-        name: LinearController.load(path).weights.reshape(-1).astype(np.float64)
-        for name, path in paths.items()
-    }
+    return {name: LinearController.load(path).parameters for name, path in paths.items()}
 
 
 if __name__ == "__main__":

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from worldmodels.car_racing.frames import EnvParams
-from worldmodels.car_racing.simulator import FastCarRacing
-from worldmodels.car_racing.telemetry import COLUMNS
+from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.checkpoint import Checkpoint
 from worldmodels.data.episodes import EpisodeWriter, refuse_episodes
 from worldmodels.metrics import write_metrics
@@ -13,7 +12,7 @@ from worldmodels.pipeline.rounds import EXPLORED
 from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.progress import announce
 from worldmodels.rollouts.driver import POLICY, DrivingParams, drive, driving_episodes
-from worldmodels.rollouts.engine import RolloutEngine
+from worldmodels.rollouts.engine import make_engine
 from worldmodels.rollouts.episode import EpisodePlay
 from worldmodels.rollouts.policies import POLICIES
 from worldmodels.rollouts.recording import record_episodes
@@ -38,12 +37,13 @@ def main(checkpoint: Checkpoint) -> None:
     summary = record_episodes(
         EXPLORED,
         sampling_episodes(params, seed=base.seed),
-        RolloutEngine(
-            FastCarRacing,
+        make_engine(
+            CarRacingTask(),
             POLICIES[params.policy],
             image_shape=env.image_shape,
             batch_size=ENVIRONMENTS_A_WORKER,
         ),
+        task=CarRacingTask(),
         policy=params.policy,
         seed=base.seed,
         image_shape=env.image_shape,
@@ -60,14 +60,14 @@ def _drive(params: DrivingParams, env: EnvParams, *, seed: int) -> SamplingSumma
     They take seconds, so an interrupted stage drives them anew.
     """
     summary = SamplingSummary()
-    play = EpisodePlay(FastCarRacing(), env.image_shape)
+    play = EpisodePlay(CarRacingTask(), env.image_shape)
     with EpisodeWriter(
         DRIVING,
-        environment="FastCarRacing-v2",
+        environment=CarRacingTask().name,
         policy=POLICY,
         seed=seed,
         image_shape=env.image_shape,
-        privileged_columns=COLUMNS,
+        privileged_columns=CarRacingTask().columns,
     ) as writer:
         for episode, speed in driving_episodes(params, seed=seed):
             outcome = drive(play, episode, speed=speed)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
-
 from worldmodels.car_racing.frames import EnvParams
-from worldmodels.car_racing.simulator import FastCarRacing
+from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.checkpoint import Checkpoint
 from worldmodels.metrics import write_metrics
 from worldmodels.models.agent import policy_maker
@@ -18,7 +16,7 @@ from worldmodels.pipeline.rounds import DRIVEN, FIRST
 from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.progress import announce
 from worldmodels.rollouts.agent_sampling import AgentSamplingParams, noisy_policy
-from worldmodels.rollouts.engine import RolloutEngine
+from worldmodels.rollouts.engine import make_engine
 from worldmodels.rollouts.recording import record_episodes
 from worldmodels.rollouts.sampling import sampling_episodes
 
@@ -41,13 +39,14 @@ def main(checkpoint: Checkpoint) -> None:
     summary = record_episodes(
         DRIVEN,
         sampling_episodes(params, seed=base.seed),
-        RolloutEngine(
-            FastCarRacing,
+        make_engine(
+            CarRacingTask(),
             partial(noisy_policy, policy=agent, noise=params.noise, noisy=params.noisy_seeds),
             image_shape=env.image_shape,
             batch_size=ENVIRONMENTS_A_WORKER,
         ),
-        candidates=controller.weights.reshape(1, -1).astype(np.float64),
+        candidates=controller.parameters[None],
+        task=CarRacingTask(),
         policy="agent",
         seed=base.seed,
         image_shape=env.image_shape,

@@ -17,7 +17,7 @@ from worldmodels.params import BaseParams, load_group
 from worldmodels.pipeline.rounds import Round, chosen_round
 from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.progress import announce
-from worldmodels.training.memory_training import fit_memory, measure_centre
+from worldmodels.training.memory_training import fit_memory, measure_feature_mean
 
 STEPS_A_SECOND = 14_800  # of a default run on two cores without AVX512
 
@@ -56,7 +56,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
         checkpoint=checkpoint,
     )
     curve = list(rows)
-    memory.centre = measure_centre(memory, params, sequences, training)
+    memory.feature_mean = measure_feature_mean(memory, params, sequences, training)
     memory.save(f"{round_.models}/memory.h5")
     write_curve(f"metrics/{round_.named('memory_curve')}.csv", curve)
     write_metrics(

@@ -158,7 +158,7 @@ def tiny_memory() -> MDNRNN:
     from worldmodels.models.memory import MDNRNN
 
     memory = MDNRNN(4, 8, 2, rng=np.random.default_rng(2))
-    memory.centre = np.random.default_rng(3).normal(size=12, scale=0.1).astype(np.float32)
+    memory.feature_mean = np.random.default_rng(3).normal(size=12, scale=0.1).astype(np.float32)
     return memory
 
 

@@ -21,7 +21,7 @@ from worldmodels.car_racing.frames import preprocess
 from worldmodels.errors import WorldModelsError
 from worldmodels.models.agent import AgentPolicy, load_policy
 from worldmodels.models.agent_process import Agent
-from worldmodels.models.controller import LinearController, controller_shape
+from worldmodels.models.controller import LinearController, linear_layer
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.model_files import ModelFileError, file_digest
 from worldmodels.models.vae import VAE
@@ -58,7 +58,7 @@ def lively_vae() -> VAE:
 @pytest.fixture(scope="module")
 def memory() -> MDNRNN:
     made = MDNRNN(4, 8, 2, rng=np.random.default_rng(2))
-    made.centre = np.random.default_rng(3).normal(size=12, scale=0.1).astype(np.float32)
+    made.feature_mean = np.random.default_rng(3).normal(size=12, scale=0.1).astype(np.float32)
     return made
 
 
@@ -99,7 +99,10 @@ def expected_actions(
         for step in range(STEPS):
             mean, log_var = vae.encode(frames[step, slot][None])
             z = mean + np.exp(log_var / 2) * noise[step] if latent == "sample" else mean
-            parts = {"z": z[0] - memory.centre[:4], "h": hidden.numpy()[0] - memory.centre[4:]}
+            parts = {
+                "z": z[0] - memory.feature_mean[:4],
+                "h": hidden.numpy()[0] - memory.feature_mean[4:],
+            }
             known = np.concatenate([parts[name] for name in inputs])
             weights = candidates[slot].reshape(-1, 3)
             steering, gas, brake = np.tanh(known @ weights[:-1] + weights[-1])
@@ -138,7 +141,7 @@ def test_the_controller_s_h_is_what_the_last_step_left(
     """With weights on h alone an action shows every frame but its own."""
     weights = np.zeros((SLOTS, *SHAPE))
     weights[:, 4:-1] = np.random.default_rng(5).normal(size=(SLOTS, 8, 3))
-    weights[:, -1] = 0.1 + memory.centre[4:] @ weights[:, 4:-1]  # 0.1 where h is zero
+    weights[:, -1] = 0.1 + memory.feature_mean[4:] @ weights[:, 4:-1]  # 0.1 where h is zero
     policy = make_policy()
 
     def drive(seen: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -243,7 +246,7 @@ def test_models_and_policies_can_be_pickled_and_copied(
     assert np.array_equal(vae.encode(frames[0])[0], lively_vae.encode(frames[0])[0])
     vae.weights[0].assign_add(tf.ones_like(vae.weights[0]))  # and leaves the first alone
     assert not np.array_equal(vae.encode(frames[0])[0], lively_vae.encode(frames[0])[0])
-    assert np.array_equal(other.centre, memory.centre)
+    assert np.array_equal(other.feature_mean, memory.feature_mean)
     z, action = np.ones((1, 5, 4), np.float32), np.ones((1, 5, 3), np.float32)
     for one, two in zip(other.predict(z, action), memory.predict(z, action), strict=True):
         assert np.array_equal(one, two)
@@ -301,8 +304,8 @@ def test_actions_stay_in_gym_s_ranges(
 
 
 def test_the_paper_s_controller_has_867_numbers() -> None:
-    assert np.prod(controller_shape(("z", "h"), latent_dim=32, hidden_units=256)) == 867
-    assert controller_shape(("z",), latent_dim=32, hidden_units=256) == (33, 3)
+    assert linear_layer(("z", "h"), latent_dim=32, hidden_units=256).parameters == 867
+    assert linear_layer(("z",), latent_dim=32, hidden_units=256).shape == (33, 3)
 
 
 @pytest.mark.parametrize("shape", [(2, 38), (39,), (1, 13, 3)])

@@ -21,11 +21,10 @@ from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, noise_se
 from worldmodels.rollouts.sampling import sampling_episodes
 
 if TYPE_CHECKING:
-    from gym.envs.box2d.car_racing import CarRacing
-
+    from worldmodels.car_racing.task import Task
     from worldmodels.models.memory import MDNRNN
     from worldmodels.models.vae import VAE
-    from worldmodels.rollouts.engine import Policy
+    from worldmodels.rollouts.policies import Policy
 
 SPREAD = (0.3, 0.2, 0.1)
 QUIET, NOISY = 9, 10  # tracks
@@ -180,13 +179,13 @@ class InThisProcess:
 
     def __init__(
         self,
-        make_env: Callable[[], CarRacing],
+        task: Task,
         make_policy: Callable[[int], Policy],
         *,
         image_shape: tuple[int, int],
         batch_size: int,
     ) -> None:
-        self._play = EpisodePlay(make_env(), image_shape)
+        self._play = EpisodePlay(task, image_shape)
         self._policy = make_policy(batch_size)
 
     def play(
@@ -214,7 +213,7 @@ def test_the_stage_stores_half_of_the_drives_as_the_agent_s_own_and_half_with_no
     from worldmodels.models.agent import AgentPolicy
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stage, "RolloutEngine", InThisProcess)
+    monkeypatch.setattr(stage, "make_engine", InThisProcess)
     monkeypatch.setattr(
         "worldmodels.models.agent.use_one_core", lambda: None
     )  # for a new process only

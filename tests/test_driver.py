@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from worldmodels.car_racing.simulator import FastCarRacing
+from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.car_racing.telemetry import COLUMNS, ROAD_HALF_WIDTH
 from worldmodels.params import ParameterError
 from worldmodels.rollouts.driver import CentreLineDriver, DrivingParams, drive, driving_episodes
@@ -18,7 +18,7 @@ PARAMS = DrivingParams(episodes=5, steps=40, speeds=(20.0, 65.0), first_seed=10)
 
 @pytest.fixture(scope="module")
 def play() -> EpisodePlay:
-    return EpisodePlay(FastCarRacing(), (32, 40))
+    return EpisodePlay(CarRacingTask(), (32, 40))
 
 
 def drive_on(
@@ -61,7 +61,7 @@ def test_the_same_episode_gives_the_same_bits(play: EpisodePlay) -> None:
     first = drive_on(play, 3, speed=50, steps=150)
     drive_on(play, 4, speed=65, steps=20)  # another one between
     again = drive_on(play, 3, speed=50, steps=150)
-    elsewhere = drive_on(EpisodePlay(FastCarRacing(), (32, 40)), 3, speed=50, steps=150)
+    elsewhere = drive_on(EpisodePlay(CarRacingTask(), (32, 40)), 3, speed=50, steps=150)
     for other in (again, elsewhere):
         for name in ("frames", "actions", "rewards", "privileged"):
             assert np.array_equal(getattr(other.recorded, name), getattr(first.recorded, name))

@@ -69,7 +69,7 @@ def run_stage(
     from stages import evolve as stage
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stage, "RolloutEngine", ScriptedCourse)
+    monkeypatch.setattr(stage, "make_engine", ScriptedCourse)
     Path("params.yaml").write_text(PARAMS_YAML)
 
     def run(round_: Round, *validations: float) -> tuple[ScriptedCourse, LinearController]:

@@ -27,12 +27,12 @@ GENERATIONS = """
 import os, sys
 from pathlib import Path
 from worldmodels.models.agent import policy_maker
-from worldmodels.car_racing.simulator import FastCarRacing
+from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.training.controller_params import ControllerParams
 from worldmodels.training.evolution import evolve
 from worldmodels.training.evolution_log import EvolutionLog
 from worldmodels.models.memory import MDNRNN
-from worldmodels.rollouts.engine import RolloutEngine
+from worldmodels.rollouts.local_engine import LocalEngine
 from worldmodels.models.vae import VAE
 import numpy as np
 
@@ -51,8 +51,8 @@ def main():
         scouting=1,
     )
     policy = policy_maker("models", inputs=("z", "h"), latent="mean")
-    sizes = (FastCarRacing, policy)
-    with RolloutEngine(*sizes, image_shape=(32, 32), batch_size=4, workers=2) as engine:
+    sizes = (CarRacingTask(), policy)
+    with LocalEngine(*sizes, image_shape=(32, 32), batch_size=4, workers=2) as engine:
         for _ in evolve(params, engine, starts=[np.zeros(39)], seed=0, log=EvolutionLog(None)):
             pids = [os.getpid(), *(handle.process.pid for handle in engine._handles)]
             print(max(resident(pid) for pid in pids), flush=True)

@@ -23,7 +23,7 @@ from worldmodels.models.vae import VAE
 from worldmodels.params import ParameterError, load_group
 from worldmodels.pipeline.rounds import AGAIN
 from worldmodels.training.loop import Row
-from worldmodels.training.memory_training import fit_memory, measure_centre
+from worldmodels.training.memory_training import fit_memory, measure_feature_mean
 
 
 def normal_density(
@@ -367,7 +367,7 @@ def test_the_centre_is_the_mean_of_z_and_h_over_the_windows_of_these_episodes(
             both = np.concatenate([z[rows], action[rows]], axis=1).astype(np.float32)
             hidden = tiny_memory.lstm(both[None])[0].numpy()
             known.append(np.concatenate([z[rows], hidden], axis=1))
-    centre = measure_centre(tiny_memory, small, sequences, [0, 2])
+    centre = measure_feature_mean(tiny_memory, small, sequences, [0, 2])
     assert centre.dtype == np.float32
     assert centre == pytest.approx(np.concatenate(known).mean(axis=0), abs=1e-6)
 
@@ -410,7 +410,7 @@ def test_the_second_round_s_stage_goes_on_with_the_first_s_weights_on_the_second
             AgentPolicy(vae, memory, **loads)
     sequences = LatentSequences(AGAIN.latents, length=8)
     group = load_group("memory_again", MemoryParams)
-    assert np.array_equal(again.centre, measure_centre(again, group, sequences, [0, 2]))
+    assert np.array_equal(again.feature_mean, measure_feature_mean(again, group, sequences, [0, 2]))
     assert len(Path("metrics/memory_curve_again.csv").read_text().splitlines()) == 1 + 1
     assert set(json.loads(Path("metrics/memory_again.json").read_text())) == {"val_nll_again"}
 

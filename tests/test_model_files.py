@@ -35,7 +35,7 @@ def make_vae() -> VAE:
 
 def make_memory() -> MDNRNN:
     memory = MDNRNN(3, 5, 2, rng=np.random.default_rng(1))
-    memory.centre = np.random.default_rng(1).normal(size=8).astype(np.float32)
+    memory.feature_mean = np.random.default_rng(1).normal(size=8).astype(np.float32)
     return memory
 
 
@@ -53,7 +53,7 @@ def weights_of(model: Model) -> list[bytes]:
     if isinstance(model, LinearController):
         return [model.weights.tobytes()]
     if isinstance(model, MDNRNN):
-        return [model.centre.tobytes(), *(weight.numpy().tobytes() for weight in model.weights)]
+        return [model.feature_mean.tobytes(), *(weight.numpy().tobytes() for weight in model.weights)]
     return [weight.numpy().tobytes() for weight in model.weights]
 
 
@@ -224,7 +224,7 @@ def test_a_memory_of_an_early_version_has_its_centre_at_zero(tmp_path: Path) -> 
     weights = [weight.numpy() for weight in memory.weights]
     save_model(path, "memory", {**settings, "vae_digest": ""}, weights)
     early = MDNRNN.load(path)
-    assert not early.centre.any()
+    assert not early.feature_mean.any()
     assert weights_of(early)[1:] == weights_of(memory)[1:]
     save_model(path, "memory", {**settings, "vae_digest": ""}, [*weights, np.zeros(7)])
     with pytest.raises(ModelFileError, match=r"expected shapes .*\(8,\)\], got"):

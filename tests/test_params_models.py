@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from params_files import QUICK, Groups, changed
 
 from worldmodels.models.agent import AgentPolicy
-from worldmodels.models.controller import controller_shape
+from worldmodels.models.controller import linear_layer
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE
 from worldmodels.pipeline.all_params import AllParams, all_of
@@ -33,10 +33,10 @@ def require_models_act(params: AllParams) -> None:
     policy = AgentPolicy(
         vision, rnn, inputs=controller.inputs, latent=controller.latent, batch_size=2
     )
-    shape = controller_shape(
+    layer = linear_layer(
         controller.inputs, latent_dim=vae.latent_dim, hidden_units=memory.hidden_units
     )
-    policy.set_candidates(rng.standard_normal((1, shape[0] * shape[1])))
+    policy.set_candidates(rng.standard_normal((1, layer.parameters)))
     for slot in range(2):
         policy.begin(slot, Episode(track_seed=0, steps=controller.steps))
     actions = policy.act(frames)

@@ -23,7 +23,7 @@ from project import ROOT
 from ruamel.yaml import YAML
 
 from worldmodels.errors import WorldModelsError
-from worldmodels.models.controller import controller_shape
+from worldmodels.models.controller import linear_layer
 from worldmodels.params import AGAIN_SUFFIX, ParameterError
 from worldmodels.pipeline.all_params import AllParams, all_of, load_all
 from worldmodels.pipeline.presets import preset_names
@@ -217,15 +217,15 @@ def works(params: AllParams) -> None:
         assert 1 <= speed <= 100
     few_evaluated = dataclasses.replace(evaluation, episodes=min(evaluation.episodes, 5))
     assert evaluation_episodes(few_evaluated, film="drive.mp4")[0].track_seed == evaluation.seeds[0]
-    rows, columns = controller_shape(
+    size = linear_layer(
         params.controller.inputs,
         latent_dim=params.vae.latent_dim,
         hidden_units=params.memory.hidden_units,
-    )
-    start = np.zeros(rows * columns)
+    ).parameters
+    start = np.zeros(size)
     for controller in controllers:
         driven = controller.episodes_a_generation + controller.validation_episodes
-        if rows * columns < 300 and driven < 300:
+        if size < 300 and driven < 300:
             hill: Any = Hill()
             two = dataclasses.replace(controller, generations=min(controller.generations, 2))
             log = EvolutionLog(None)

@@ -13,6 +13,7 @@ import pytest
 from conftest import MakeOutcome
 from numpy.typing import NDArray
 
+from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.checkpoint import Checkpoint
 from worldmodels.data.episodes import EPISODES_A_SHARD, EpisodeFileError, read_episodes
 from worldmodels.rollouts.episode import Episode, Outcome
@@ -57,6 +58,7 @@ def record(folder: Path, engine: Any, scratch: Path) -> SamplingSummary:
         folder,
         EPISODES,
         engine,
+        task=CarRacingTask(),
         candidates=CANDIDATES,
         policy="agent",
         seed=7,

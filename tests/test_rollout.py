@@ -13,18 +13,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.errors import WorldModelsError
-from worldmodels.rollouts import engine as rollout
-from worldmodels.rollouts.engine import DEATHS_AT_MOST, RolloutEngine, worker_count
+from worldmodels.rollouts import local_engine as rollout
 from worldmodels.rollouts.episode import Episode, Outcome, RolloutError, noise_seed
+from worldmodels.rollouts.local_engine import DEATHS_AT_MOST, LocalEngine, worker_count
 
 IMAGE_SHAPE = (32, 40)
 BATCH = 3
@@ -97,6 +99,26 @@ class ToyEnv:
             raise WorldModelsError("models/vae.h5: no such file; `dvc repro` makes it")
 
 
+@dataclass(frozen=True)
+class ToyTask(CarRacingTask):
+    """CarRacing's task, with toy environments."""
+
+    folder: str = ""
+
+    def make_env(self) -> ToyEnv:
+        return ToyEnv(self.folder)
+
+
+@dataclass(frozen=True)
+class GivenEnv(CarRacingTask):
+    """CarRacing's task, in an environment that the test keeps."""
+
+    env: Any = None
+
+    def make_env(self) -> Any:
+        return self.env
+
+
 def reward_of(action: NDArray[np.float64]) -> float:
     steering, gas, brake = (float(part) for part in action)
     return steering + 10 * gas - brake
@@ -157,15 +179,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def engine(folder: str) -> Iterator[RolloutEngine]:
+def engine(folder: str) -> Iterator[LocalEngine]:
     """Two workers of three toy environments each."""
     with toy_engine(folder, workers=2) as engine:
         yield engine
 
 
-def toy_engine(folder: str, *, workers: int) -> RolloutEngine:
-    return RolloutEngine(
-        partial(ToyEnv, folder),  # type: ignore[arg-type]
+def toy_engine(folder: str, *, workers: int) -> LocalEngine:
+    return LocalEngine(
+        ToyTask(folder=folder),
         ToyPolicy,
         image_shape=IMAGE_SHAPE,
         batch_size=BATCH,
@@ -190,7 +212,7 @@ def episodes_of_mixed_lengths(count: int) -> list[Episode]:
 
 
 def test_outcomes_come_in_order_and_are_those_of_the_plain_loop(
-    engine: RolloutEngine, folder: str
+    engine: LocalEngine, folder: str
 ) -> None:
     episodes = episodes_of_mixed_lengths(40)
     outcomes = list(engine.play(episodes, CANDIDATES))
@@ -198,7 +220,7 @@ def test_outcomes_come_in_order_and_are_those_of_the_plain_loop(
 
 
 def test_row_t_is_the_frame_seen_the_action_chosen_on_it_and_the_reward_that_followed(
-    engine: RolloutEngine,
+    engine: LocalEngine,
 ) -> None:
     episodes = [
         Episode(track_seed=200 + index, noise_seed=index, candidate=1, steps=steps, record=True)
@@ -224,9 +246,7 @@ def test_row_t_is_the_frame_seen_the_action_chosen_on_it_and_the_reward_that_fol
         assert recording.rewards.sum() == pytest.approx(outcome.episode_return, rel=1e-5)
 
 
-def test_recorded_episodes_go_through_files_row_by_row(
-    engine: RolloutEngine, tmp_path: Path
-) -> None:
+def test_recorded_episodes_go_through_files_row_by_row(engine: LocalEngine, tmp_path: Path) -> None:
     from worldmodels.car_racing.telemetry import COLUMNS
     from worldmodels.data.episodes import EpisodeWriter, read_episodes
 
@@ -253,7 +273,7 @@ def test_recorded_episodes_go_through_files_row_by_row(
         )
 
 
-def test_an_episode_that_is_not_recorded_brings_no_frames_back(engine: RolloutEngine) -> None:
+def test_an_episode_that_is_not_recorded_brings_no_frames_back(engine: LocalEngine) -> None:
     (outcome,) = engine.play([Episode(track_seed=100, steps=2)])
     assert outcome.recording is None
     with pytest.raises(RolloutError, match=r"expected record=True, got no recording"):
@@ -264,7 +284,7 @@ def test_an_episode_that_is_not_recorded_brings_no_frames_back(engine: RolloutEn
     ("track_seed", "reason"), [(OFF_FIELD, "off_field"), (LAP, "lap"), (LAP_OFF_FIELD, "off_field")]
 )
 def test_the_environment_s_end_is_reported_by_its_flag(
-    engine: RolloutEngine, track_seed: int, reason: str
+    engine: LocalEngine, track_seed: int, reason: str
 ) -> None:
     for steps in (ENDS_AT, 20):  # the environment's word counts in the last step too
         (outcome,) = engine.play([Episode(track_seed=track_seed, steps=steps, patience=ENDS_AT)])
@@ -272,7 +292,7 @@ def test_the_environment_s_end_is_reported_by_its_flag(
 
 
 def test_patience_is_counted_from_the_last_new_tile_and_charges_the_frames_left(
-    engine: RolloutEngine, folder: str
+    engine: LocalEngine, folder: str
 ) -> None:
     episode = Episode(track_seed=SLOW, steps=50, patience=8, record=True)
     (outcome,) = engine.play([episode])
@@ -282,13 +302,13 @@ def test_patience_is_counted_from_the_last_new_tile_and_charges_the_frames_left(
     assert outcome.episode_return == pytest.approx(driven - 0.1 * (50 - TILES_UNTIL - 8))
 
 
-def test_tiles_under_the_car_at_the_start_are_not_new(engine: RolloutEngine) -> None:
+def test_tiles_under_the_car_at_the_start_are_not_new(engine: LocalEngine) -> None:
     (outcome,) = engine.play([Episode(track_seed=NO_TILES, steps=50, patience=8)])
     assert (outcome.reason, outcome.steps, outcome.tiles) == ("patience", 8, 2)
 
 
 def test_without_patience_or_with_just_enough_of_it_the_time_limit_ends(
-    engine: RolloutEngine,
+    engine: LocalEngine,
 ) -> None:
     for patience in (None, 50, 45):
         (outcome,) = engine.play([Episode(track_seed=SLOW, steps=50, patience=patience)])
@@ -298,7 +318,7 @@ def test_without_patience_or_with_just_enough_of_it_the_time_limit_ends(
         )
 
 
-def test_a_second_play_has_its_own_candidates(engine: RolloutEngine) -> None:
+def test_a_second_play_has_its_own_candidates(engine: LocalEngine) -> None:
     episode = Episode(track_seed=100, steps=5, candidate=1)
     returns = [
         next(iter(engine.play([episode], scale * CANDIDATES))).episode_return for scale in (1, 2)
@@ -306,7 +326,7 @@ def test_a_second_play_has_its_own_candidates(engine: RolloutEngine) -> None:
     assert returns[1] - returns[0] == pytest.approx(5 * 10 * 0.5, rel=1e-5)
 
 
-def test_nothing_to_play_is_no_outcome(engine: RolloutEngine) -> None:
+def test_nothing_to_play_is_no_outcome(engine: LocalEngine) -> None:
     assert list(engine.play([])) == []
 
 
@@ -316,17 +336,15 @@ def test_worn_workers_are_replaced_and_change_no_outcome(
     monkeypatch.setattr(rollout, "EPISODES_A_WORKER", 5)
     episodes = episodes_of_mixed_lengths(40)
     started: list[object] = []
-    start = RolloutEngine._start
-    monkeypatch.setattr(
-        RolloutEngine, "_start", lambda self: (started.append(self), start(self))[1]
-    )
+    start = LocalEngine._start
+    monkeypatch.setattr(LocalEngine, "_start", lambda self: (started.append(self), start(self))[1])
     with toy_engine(folder, workers=2) as engine:
         outcomes = list(engine.play(episodes, CANDIDATES))
     assert outcomes == [play_alone(episode, CANDIDATES, folder) for episode in episodes]
     assert 40 / 5 <= len(started) <= 40 / 5 + 2
 
 
-def test_a_killed_worker_changes_no_outcome(engine: RolloutEngine, folder: str) -> None:
+def test_a_killed_worker_changes_no_outcome(engine: LocalEngine, folder: str) -> None:
     episodes = episodes_of_mixed_lengths(14)
     episodes[2] = Episode(track_seed=DIES_ONCE, steps=20, candidate=1, noise_seed=3)
     outcomes = list(engine.play(episodes, CANDIDATES))
@@ -334,7 +352,7 @@ def test_a_killed_worker_changes_no_outcome(engine: RolloutEngine, folder: str) 
     assert outcomes == [play_alone(episode, CANDIDATES, folder) for episode in episodes]
 
 
-def test_a_worker_killed_between_two_plays_is_replaced(engine: RolloutEngine, folder: str) -> None:
+def test_a_worker_killed_between_two_plays_is_replaced(engine: LocalEngine, folder: str) -> None:
     victim = engine._handles[0].process
     os.kill(victim.pid or 0, signal.SIGKILL)
     victim.join()
@@ -449,13 +467,12 @@ def _runs(pid: int) -> bool:
 @pytest.mark.slow
 def test_replacing_workers_keeps_memory_flat_over_10000_episodes() -> None:
     """Without it, pybox2d's leak comes to 12 MiB a worker."""
-    from worldmodels.car_racing.simulator import FastCarRacing
     from worldmodels.rollouts.policies import UniformPolicy
 
     peaks: list[float] = []  # MiB, of the larger worker, over each 1000 episodes
     episodes = [Episode(track_seed=track % 40, steps=2) for track in range(10_000)]
-    with RolloutEngine(
-        FastCarRacing, UniformPolicy, image_shape=IMAGE_SHAPE, batch_size=8, workers=2
+    with LocalEngine(
+        CarRacingTask(), UniformPolicy, image_shape=IMAGE_SHAPE, batch_size=8, workers=2
     ) as engine:
         for count, _ in enumerate(engine.play(episodes)):
             if count % 1000 == 0:
@@ -534,7 +551,7 @@ def test_gym_s_ends_have_their_reasons(reason: str) -> None:
     from worldmodels.rollouts.episode import EpisodePlay
 
     env = FastCarRacing()
-    play = EpisodePlay(env, IMAGE_SHAPE)
+    play = EpisodePlay(GivenEnv(env=env), IMAGE_SHAPE)
     play.begin(Episode(track_seed=0, steps=20, patience=4 if reason == "patience" else None))
     tiles = env.tile_visited_count
     if reason == "lap":
@@ -590,12 +607,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def drives(models: Path) -> dict[str, list[Outcome]]:
     """`AGENT_EPISODES` by one to three workers, and backwards with strangers in between."""
-    from worldmodels.car_racing.simulator import FastCarRacing
     from worldmodels.models.agent import policy_maker
 
     found: dict[str, list[Outcome]] = {}
-    with RolloutEngine(
-        FastCarRacing,
+    with LocalEngine(
+        CarRacingTask(),
         policy_maker(models, inputs=("z", "h"), latent="sample"),
         image_shape=(32, 32),
         batch_size=8,

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 from pathlib import Path
-from typing import Literal
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.frames import LARGEST_SIDE, SMALLEST_SIDE
+from worldmodels.car_racing.task import EndReason
 from worldmodels.data.hdf5_files import Format, open_sealed, require_dataset, sealed_file, vet
 from worldmodels.errors import WorldModelsError
 from worldmodels.files import written_whole
@@ -32,9 +32,6 @@ EPISODES_A_SHARD = 16
 ROWS_A_CHUNK = 32  # of frames: what training reads at once
 ROWS_A_SHARD_AT_MOST = EPISODES_A_SHARD * 1000  # steps of a CarRacing episode
 PRIVILEGED_AT_MOST = 64  # columns
-
-
-EndReason = Literal["lap", "off_field", "time_limit", "patience"]
 
 
 class EpisodeFileError(WorldModelsError):

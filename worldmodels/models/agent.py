@@ -19,15 +19,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.frames import preprocess
+from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.errors import WorldModelsError
-from worldmodels.models.controller import ACTIONS, LinearController, controller_shape
+from worldmodels.models.controller import Controller, LinearController, linear_layer
 from worldmodels.models.determinism import use_one_core
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.row_product import batch_shapes
 from worldmodels.models.vae import VAE
 from worldmodels.rollouts.episode import Episode
-
-PADDED_ACTIONS = 4  # `row_product` says why rows have a multiple of four numbers
 
 
 class AgentPolicy:
@@ -54,16 +53,18 @@ class AgentPolicy:
     ) -> None:
         memory.require_vae(vae)
         self._vae, self._memory = vae, memory
+        self._task = CarRacingTask()
         self._inputs, self._samples = inputs, latent == "sample"
-        self._shape = controller_shape(
+        self._controller: Controller = linear_layer(
             inputs, latent_dim=vae.latent_dim, hidden_units=memory.hidden_units
         )
         self._hidden = np.zeros((batch_size, memory.hidden_units), np.float32)
         self._cell = np.zeros_like(self._hidden)
-        self._weights = np.zeros((batch_size, self._shape[0], PADDED_ACTIONS), np.float32)
         self._noise = [np.zeros((1, vae.latent_dim), np.float32)] * batch_size  # a row a step
         self._step = np.zeros(batch_size, int)
-        self._candidates = np.zeros((0, *self._shape), np.float32)
+        none = np.zeros((batch_size, self._controller.parameters))
+        self._candidates = self._controller.stacked(none)
+        self._weights = np.zeros_like(self._candidates)
         self._graphs = self._new_graphs()
 
     def _new_graphs(self) -> dict[int, Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]]:
@@ -92,19 +93,13 @@ class AgentPolicy:
         """
         if candidates is None:
             raise WorldModelsError("agent: expected candidates to drive, got none")
-        size = self._shape[0] * self._shape[1]
-        if candidates.shape[1:] != (size,):
-            raise WorldModelsError(
-                f"controller: expected {size} numbers for {self._inputs}, "
-                f"got {candidates.shape[1:]}"
-            )
-        self._candidates = candidates.reshape(-1, *self._shape).astype(np.float32)
+        self._candidates = self._controller.stacked(candidates)
 
     def begin(self, slot: int, episode: Episode) -> None:
         """Forget the slot's last episode; the noise of the new one depends on its seed alone."""
         self._hidden[slot] = 0.0
         self._cell[slot] = 0.0
-        self._weights[slot, :, :ACTIONS] = self._candidates[episode.candidate]
+        self._weights[slot] = self._candidates[episode.candidate]
         self._step[slot] = 0
         if self._samples:
             rng = np.random.default_rng(episode.noise_seed)
@@ -140,13 +135,9 @@ class AgentPolicy:
         z, log_var = self._vae.posterior_by_row(frames)
         if self._samples:
             z += tf.exp(0.5 * log_var) * noise
-        known = tf.concat([{"z": z, "h": hidden}[name] for name in self._inputs], axis=1)
-        known -= self._memory.centre_of(self._inputs)
-        linear = tf.linalg.matvec(weights[:, :-1], known, transpose_a=True) + weights[:, -1]
-        steering, gas, brake, _ = tf.unstack(tf.tanh(linear), axis=1)
-        action = tf.stack(
-            [steering, (gas + 1.0) / 2.0, tf.clip_by_value(brake, 0.0, 1.0)], axis=1
-        )  # (batch, 3)
+        features = tf.concat([{"z": z, "h": hidden}[name] for name in self._inputs], axis=1)
+        features -= self._memory.feature_mean_of(self._inputs)
+        action = self._task.actions_of(self._controller.forward(weights, features))  # (batch, 3)
         hidden, cell = self._memory.step(z, action, hidden, cell)
         return action, hidden, cell
 
@@ -174,7 +165,7 @@ def load_policy(
 def policy_maker(
     models: str | Path, *, inputs: tuple[str, ...], latent: str
 ) -> partial[AgentPolicy]:
-    """`load_policy` for `RolloutEngine`, with V and M from the folder `models`."""
+    """`load_policy` for an engine, with V and M from the folder `models`."""
     return partial(
         load_policy,
         vae_path=str(Path(models) / "vae.h5"),
@@ -228,7 +219,7 @@ class AgentModels:
                 batch_size=batch_size,
             )
         self._batch_size, self._policy = batch_size, self._policies[batch_size]
-        self._policy.set_candidates(self.controller.weights.reshape(1, -1).astype(np.float64))
+        self._policy.set_candidates(self.controller.parameters[None])
         for slot in range(batch_size):
             self._policy.begin(slot, Episode(track_seed=0, noise_seed=seed + slot))
         self._seen = np.zeros((batch_size, *self.vae.image_shape, 3), np.uint8)

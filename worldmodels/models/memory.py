@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from worldmodels.car_racing.task import ACTIONS
 from worldmodels.data.latents import MAX_LATENT_DIM
 from worldmodels.errors import WorldModelsError
 from worldmodels.models.keras_on_tensorflow import keras
@@ -30,7 +31,6 @@ from worldmodels.shapes import require_shape
 if TYPE_CHECKING:
     from worldmodels.models.vae import VAE
 
-ACTIONS = 3
 HIDDEN_UNITS_AT_MOST = 4096
 MIXTURES_AT_MOST = 100
 
@@ -109,7 +109,7 @@ class MDNRNN:
     ) -> None:
         self.vae_digest = vae_digest
         self.latent_dim, self.hidden_units, self.mixtures = latent_dim, hidden_units, mixtures
-        self.centre = np.zeros(latent_dim + hidden_units, np.float32)
+        self.feature_mean = np.zeros(latent_dim + hidden_units, np.float32)
 
         def seed() -> int:
             return int(rng.integers(2**31))
@@ -134,9 +134,9 @@ class MDNRNN:
         """All weights, the LSTM's first."""
         return self.lstm.trainable_variables + self.head.trainable_variables
 
-    def centre_of(self, inputs: tuple[str, ...]) -> NDArray[np.float32]:
+    def feature_mean_of(self, inputs: tuple[str, ...]) -> NDArray[np.float32]:
         """The part of `centre` that a controller with these inputs, z or h or both, reads."""
-        z, h = np.split(self.centre, [self.latent_dim])
+        z, h = np.split(self.feature_mean, [self.latent_dim])
         return np.concatenate([{"z": z, "h": h}[name] for name in inputs])
 
     def require_vae(self, vae: VAE) -> None:
@@ -225,7 +225,7 @@ class MDNRNN:
         """Pickled and copied as what it is rebuilt from; Keras' own layers cannot be."""
         sizes = (self.latent_dim, self.hidden_units, self.mixtures)
         weights = [weight.numpy() for weight in self.weights]
-        return _rebuilt, (*sizes, self.vae_digest, self.centre, weights)
+        return _rebuilt, (*sizes, self.vae_digest, self.feature_mean, weights)
 
     def save(self, path: str | Path) -> None:
         """Write weights and what is needed to rebuild the model; see `model_files`."""
@@ -238,7 +238,7 @@ class MDNRNN:
                 "mixtures": self.mixtures,
                 "vae_digest": self.vae_digest,
             },
-            [*(weight.numpy() for weight in self.weights), self.centre],
+            [*(weight.numpy() for weight in self.weights), self.feature_mean],
         )
 
     @classmethod
@@ -260,7 +260,7 @@ class MDNRNN:
         rng = np.random.default_rng(0)
         model = cls(latent_dim, hidden_units, mixtures, rng=rng, vae_digest=vae_digest)
         if centred:
-            model.centre = stored.weights.pop()
+            model.feature_mean = stored.weights.pop()
         stored.assign_to(model.weights)
         return model
 
@@ -270,12 +270,12 @@ def _rebuilt(
     hidden_units: int,
     mixtures: int,
     vae_digest: str,
-    centre: NDArray[np.float32],
+    feature_mean: NDArray[np.float32],
     weights: Sequence[NDArray[np.float32]],
 ) -> MDNRNN:
     rng = np.random.default_rng(0)
     memory = MDNRNN(latent_dim, hidden_units, mixtures, rng=rng, vae_digest=vae_digest)
-    memory.centre = centre.copy()
+    memory.feature_mean = feature_mean.copy()
     for variable, weight in zip(memory.weights, weights, strict=True):
         variable.assign(weight)
     return memory

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import get_type_hints
 
 from worldmodels.car_racing.frames import EnvParams
+from worldmodels.car_racing.task import ACTIONS
 from worldmodels.data.episodes import split_episodes
 from worldmodels.inspection.vision_frames import InspectionParams
-from worldmodels.models.controller import controller_shape
+from worldmodels.models.controller import linear_layer
 from worldmodels.models.determinism import ComputeParams
 from worldmodels.models.encoding import EncodingParams
-from worldmodels.models.memory import ACTIONS, MemoryParams
+from worldmodels.models.memory import MemoryParams
 from worldmodels.models.vae import VAEParams
 from worldmodels.params import (
     AGAIN_SUFFIX,
@@ -171,10 +172,9 @@ class AllParams:
 
     def _check_controller(self) -> None:
         latent_dim, hidden_units = self.vae.latent_dim, self.memory.hidden_units
-        rows, columns = controller_shape(
+        numbers = linear_layer(
             self.controller.inputs, latent_dim=latent_dim, hidden_units=hidden_units
-        )
-        numbers = rows * columns
+        ).parameters
         sizes = {
             "controller.inputs": list(self.controller.inputs),
             "memory.hidden_units": hidden_units,

@@ -20,7 +20,7 @@ from worldmodels.rollouts.policies import wander
 from worldmodels.rollouts.sampling import DrivesParams
 
 if TYPE_CHECKING:
-    from worldmodels.rollouts.engine import Policy
+    from worldmodels.rollouts.policies import Policy
 
 
 @dataclass(frozen=True)
@@ -93,5 +93,5 @@ class NoisyPolicy:
 def noisy_policy(
     batch_size: int, *, policy: Callable[[int], Policy], noise: Sequence[float], noisy: range
 ) -> NoisyPolicy:
-    """A `NoisyPolicy` around what `policy` makes: for `RolloutEngine`, in a partial."""
+    """A `NoisyPolicy` around what `policy` makes: for an engine, in a partial."""
     return NoisyPolicy(policy(batch_size), noise, noisy=noisy, batch_size=batch_size)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodels.car_racing.task import MAX_STEPS
 from worldmodels.car_racing.telemetry import COLUMNS, ROAD_HALF_WIDTH
 from worldmodels.params import require, require_seeds
-from worldmodels.rollouts.episode import STEPS_AT_MOST, Episode, EpisodePlay, Outcome, noise_seed
+from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, noise_seed
 
 POLICY = "centre_line"  # what episode files call it
 EPISODES_AT_MOST = 200  # an interrupted stage drives them anew: under a minute
@@ -40,7 +41,7 @@ class DrivingParams:
     def __post_init__(self) -> None:
         episodes_fit = 1 <= self.episodes <= EPISODES_AT_MOST
         require("episodes", self.episodes, episodes_fit, f"1 to {EPISODES_AT_MOST}")
-        require("steps", self.steps, 2 <= self.steps <= STEPS_AT_MOST, f"2 to {STEPS_AT_MOST}")
+        require("steps", self.steps, 2 <= self.steps <= MAX_STEPS, f"2 to {MAX_STEPS}")
         require(
             "speeds",
             self.speeds,

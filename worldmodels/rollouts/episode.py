@@ -6,24 +6,15 @@ after the other by the privileged values. Read `Episode` first, then `EpisodePla
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.car_racing.frames import preprocess
-from worldmodels.car_racing.telemetry import COLUMNS, Telemetry
-from worldmodels.data.episodes import EndReason, EpisodeData
+from worldmodels.car_racing.task import ACTIONS, MAX_STEPS, EndReason, Task
+from worldmodels.data.episodes import EpisodeData
 from worldmodels.errors import WorldModelsError
 from worldmodels.rollouts.film import Film
-
-if TYPE_CHECKING:
-    from gym.envs.box2d.car_racing import CarRacing
-
-STEPS_AT_MOST = 1000  # of a CarRacing episode
-FRAME_COST = 0.1  # what CarRacing charges for every frame
 
 
 class RolloutError(WorldModelsError):
@@ -36,7 +27,7 @@ class Episode:
 
     track_seed: what the environment is reset with; the same seed gives the same track.
     noise_seed: what the policy draws its noise from.
-    candidate: which of the candidates handed to `RolloutEngine.play` drives.
+    candidate: which of the candidates handed to `Engine.play` drives.
     steps: the episode is truncated after this many.
     patience: give up after this many steps without a new tile; None plays on.
     random_start: start on a tile drawn by the environment, not the track's first.
@@ -48,7 +39,7 @@ class Episode:
     track_seed: int
     noise_seed: int = 0
     candidate: int = 0
-    steps: int = STEPS_AT_MOST
+    steps: int = MAX_STEPS
     patience: int | None = None
     random_start: bool = False
     record: bool = False
@@ -106,38 +97,39 @@ class EpisodePlay:
     """One environment and the episode that runs in it: `begin`, then `step` until it ends.
 
     Args:
-        env: gym's CarRacing, or a class derived from it.
+        task: what is played.
         image_shape: height and width that frames are resized to before anybody sees them.
     """
 
-    def __init__(self, env: CarRacing, image_shape: tuple[int, int]) -> None:
-        self._env = env
+    def __init__(self, task: Task, image_shape: tuple[int, int]) -> None:
+        self._task, self._env = task, task.make_env()
         self._image_shape = image_shape
 
     def begin(self, episode: Episode) -> NDArray[np.uint8]:
         """Reset to the episode's track; the first frame, (height, width, 3) uint8."""
         self._episode = episode
-        options = {"start_tile": "random"} if episode.random_start else None
-        frame, _ = self._env.reset(seed=episode.track_seed, options=options)
+        frame = self._task.reset(
+            self._env, seed=episode.track_seed, random_start=episode.random_start
+        )
         self._return = 0.0
         self._steps = 0
-        self._tiles = self._env.tile_visited_count
+        self._tiles = self._task.progress(self._env)
         self._steps_since_tile = 0
         self._film = Film(episode.film) if episode.film else None
         if episode.record:
             height, width = self._image_shape
             self._frames = np.empty((episode.steps, height, width, 3), np.uint8)
-            self._actions = np.empty((episode.steps, 3), np.float32)
+            self._actions = np.empty((episode.steps, ACTIONS), np.float32)
             self._rewards = np.empty(episode.steps, np.float32)
-            self._privileged = np.empty((episode.steps, len(COLUMNS)), np.float32)
-            self._telemetry = Telemetry(self._env)
-        self._path = [self._place()] if episode.trace else []
-        self._seen = preprocess(frame, self._image_shape)
+            self._privileged = np.empty((episode.steps, len(self._task.columns)), np.float32)
+            self._privileged_now = self._task.privileged(self._env)
+        self._path = [self._task.place(self._env)] if episode.trace else []
+        self._seen = self._task.preprocess(frame, self._image_shape)
         return self._seen
 
     def measure(self) -> NDArray[np.float32]:
         """The privileged values of this moment, (6,) float32; of an episode that is recorded."""
-        return self._telemetry.measure()
+        return self._privileged_now()
 
     def step(self, action: NDArray[np.float32]) -> Outcome | NDArray[np.uint8]:
         """The outcome, if that was the last step, or else the next preprocessed frame.
@@ -164,29 +156,22 @@ class EpisodePlay:
         self._return += reward
         self._steps += 1
         if episode.trace:
-            self._path.append(self._place())
+            self._path.append(self._task.place(self._env))
         self._steps_since_tile += 1
-        if self._env.tile_visited_count > self._tiles:
-            self._tiles = self._env.tile_visited_count
+        tiles = self._task.progress(self._env)
+        if tiles > self._tiles:
+            self._tiles = tiles
             self._steps_since_tile = 0
-        if terminated:
-            return self._outcome("off_field")
-        if truncated:
-            return self._outcome("lap")
+        reason = self._task.end_reason(terminated=terminated, truncated=truncated)
+        if reason is not None:
+            return self._outcome(reason)
         if self._steps == episode.steps:
             return self._outcome("time_limit")
         if episode.patience is not None and self._steps_since_tile >= episode.patience:
-            self._return -= FRAME_COST * (episode.steps - self._steps)
+            self._return -= self._task.frame_cost * (episode.steps - self._steps)
             return self._outcome("patience")
-        self._seen = preprocess(frame, self._image_shape)
+        self._seen = self._task.preprocess(frame, self._image_shape)
         return self._seen
-
-    def _place(self) -> tuple[float, float, float]:
-        """x, y and speed of the hull."""
-        car = self._env.car
-        assert car is not None  # there is one from the first reset on
-        x, y = car.hull.position
-        return x, y, math.hypot(*car.hull.linearVelocity)
 
     def _outcome(self, reason: EndReason) -> Outcome:
         if self._film:
@@ -206,13 +191,12 @@ class EpisodePlay:
             )
         trace = None
         if self._episode.trace:
-            road = np.array([tile[1:4] for tile in self._env.track], np.float32)
-            trace = Trace(np.array(self._path, np.float32), road)
+            trace = Trace(np.array(self._path, np.float32), self._task.road(self._env))
         return Outcome(
             self._episode,
             float(self._return),
             self._steps,
-            int(self._tiles),
+            self._tiles,
             reason,
             recording,
             trace,

@@ -1,18 +1,42 @@
-"""Policies that explore: they choose actions without looking, to fill the first episodes.
+"""What a policy is, and policies that explore: they choose actions without looking, to fill the
+first episodes.
 
-Each is a `rollout.Policy` whose actions are a function of the episode's noise seed alone. Read
+Their actions are a function of the episode's noise seed alone. Read
 `BrownianPolicy` first, the default.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.rollouts.episode import Episode
+
+
+class Policy(Protocol):
+    """Chooses actions for a fixed number of slots, each of them one running episode."""
+
+    def set_candidates(self, candidates: NDArray[np.float64] | None) -> None:
+        """Take the candidates that `Episode.candidate` numbers, (candidates, parameters)."""
+
+    def begin(self, slot: int, episode: Episode) -> None:
+        """A new episode starts in this slot."""
+
+    def act(
+        self, frames: NDArray[np.uint8], slots: Sequence[int] | None = None
+    ) -> NDArray[np.float32]:
+        """What the episodes in these slots do next; in all slots, if None.
+
+        Args:
+            frames: (slots, height, width, 3) uint8.
+
+        Returns:
+            (slots, 3) float32: steering, gas and brake.
+        """
+
 
 PolicyName = Literal["brownian", "uniform", "random_agent"]
 
@@ -58,7 +82,7 @@ class ScriptedPolicy:
     def act(
         self, frames: NDArray[np.uint8], slots: Sequence[int] | None = None
     ) -> NDArray[np.float32]:
-        """The next action of each script, whatever the frames show; see `rollout.Policy.act`."""
+        """The next action of each script, whatever the frames show; see `Policy.act`."""
         slots = range(len(self._step)) if slots is None else slots
         actions = np.stack(
             [

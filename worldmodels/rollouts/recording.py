@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.car_racing.telemetry import COLUMNS
+from worldmodels.car_racing.task import Task
 from worldmodels.checkpoint import Checkpoint
 from worldmodels.data.episodes import (
     EpisodeWriter,
@@ -19,7 +19,7 @@ from worldmodels.data.episodes import (
     refuse_episodes,
 )
 from worldmodels.progress import Progress
-from worldmodels.rollouts.engine import RolloutEngine
+from worldmodels.rollouts.engine import Engine
 from worldmodels.rollouts.episode import Episode
 from worldmodels.rollouts.sampling import SamplingSummary
 
@@ -27,8 +27,9 @@ from worldmodels.rollouts.sampling import SamplingSummary
 def record_episodes(
     folder: str | Path,
     episodes: Sequence[Episode],
-    engine: RolloutEngine,
+    engine: Engine,
     *,
+    task: Task,
     candidates: NDArray[np.float64] | None = None,
     policy: str,
     seed: int,
@@ -40,7 +41,8 @@ def record_episodes(
     Args:
         folder: for the shards.
         episodes: to play, each with `record`.
-        engine: plays them; it is closed in the end. candidates: for its policies.
+        engine: plays them; it is closed in the end. task: what it plays.
+        candidates: for its policies.
         policy: who drives, stored in the files. seed: `base.seed`, stored too.
         image_shape: height and width of the frames.
 
@@ -58,11 +60,11 @@ def record_episodes(
                 summary.add(episode)
         writer = EpisodeWriter(
             shards,
-            environment="FastCarRacing-v2",
+            environment=task.name,
             policy=policy,
             seed=seed,
             image_shape=image_shape,
-            privileged_columns=COLUMNS,
+            privileged_columns=task.columns,
             going_on=True,
         )
         progress = Progress(checkpoint.stage, len(episodes), "episodes", done=driven)

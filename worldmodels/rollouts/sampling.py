@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from worldmodels.car_racing.task import MAX_STEPS
 from worldmodels.car_racing.telemetry import COLUMNS, ROAD_HALF_WIDTH
 from worldmodels.data.episodes import EpisodeData
 from worldmodels.params import require, require_seeds
-from worldmodels.rollouts.episode import STEPS_AT_MOST, Episode, noise_seed
+from worldmodels.rollouts.episode import Episode, noise_seed
 from worldmodels.rollouts.policies import PolicyName
 
 EPISODES_AT_MOST = 100_000  # ten times the paper's
@@ -34,12 +35,12 @@ class DrivesParams:
     def __post_init__(self) -> None:
         episodes_fit = 2 <= self.episodes <= EPISODES_AT_MOST
         require("episodes", self.episodes, episodes_fit, f"2 to {EPISODES_AT_MOST}")
-        require("steps", self.steps, 2 <= self.steps <= STEPS_AT_MOST, f"2 to {STEPS_AT_MOST}")
+        require("steps", self.steps, 2 <= self.steps <= MAX_STEPS, f"2 to {MAX_STEPS}")
         require(
             "patience",
             self.patience,
-            self.patience is None or 2 <= self.patience <= STEPS_AT_MOST,
-            f"2 to {STEPS_AT_MOST}, or null",
+            self.patience is None or 2 <= self.patience <= MAX_STEPS,
+            f"2 to {MAX_STEPS}, or null",
         )
         require_seeds("first_seed", self.first_seed, self.episodes)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from worldmodels.car_racing.task import MAX_STEPS
 from worldmodels.models.controller import Latent, require_inputs
 from worldmodels.params import require, require_seeds, require_together
-from worldmodels.rollouts.episode import STEPS_AT_MOST
 
 AT_MOST = {  # the paper: 16 episodes, 1,800 generations
     "episodes": 10_000,
@@ -90,7 +90,7 @@ class ControllerParams:
                 "scouting": self.scouting,
             },
         )
-        require("steps", self.steps, 1 <= self.steps <= STEPS_AT_MOST, f"1 to {STEPS_AT_MOST}")
+        require("steps", self.steps, 1 <= self.steps <= MAX_STEPS, f"1 to {MAX_STEPS}")
         # tanh is flat long before weights of 1000; what moves them by less than 1e-6 is a mistake.
         require("sigma", self.sigma, 1e-6 <= self.sigma <= 1000, "1e-06 to 1000")
         max_sigma_fits = self.sigma <= self.max_sigma <= 1000
@@ -106,8 +106,8 @@ class ControllerParams:
         require(
             "patience",
             self.patience,
-            self.patience is None or 1 <= self.patience <= STEPS_AT_MOST,
-            f"1 to {STEPS_AT_MOST}, or null",
+            self.patience is None or 1 <= self.patience <= MAX_STEPS,
+            f"1 to {MAX_STEPS}, or null",
         )
         batch_size_fits = 1 <= self.batch_size <= ENVIRONMENTS_A_WORKER
         require("batch_size", self.batch_size, batch_size_fits, f"1 to {ENVIRONMENTS_A_WORKER}")

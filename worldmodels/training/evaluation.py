@@ -11,11 +11,12 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from worldmodels.car_racing.task import MAX_STEPS
 from worldmodels.checkpoint import Checkpoint
 from worldmodels.errors import WorldModelsError
 from worldmodels.files import written_whole
 from worldmodels.params import require, require_seeds
-from worldmodels.rollouts.episode import STEPS_AT_MOST, Episode, Outcome, Trace
+from worldmodels.rollouts.episode import Episode, Outcome, Trace
 
 COLUMNS = ["episode", "seed", "return", "steps", "tiles", "end"]  # of metrics/episodes.csv
 SOLVED = 900.0  # the mean over 100 episodes that gym asks for
@@ -40,7 +41,7 @@ class EvaluationParams:
     def __post_init__(self) -> None:
         episodes_fit = 1 <= self.episodes <= EPISODES_AT_MOST
         require("episodes", self.episodes, episodes_fit, f"1 to {EPISODES_AT_MOST}")
-        require("steps", self.steps, 1 <= self.steps <= STEPS_AT_MOST, f"1 to {STEPS_AT_MOST}")
+        require("steps", self.steps, 1 <= self.steps <= MAX_STEPS, f"1 to {MAX_STEPS}")
         require_seeds("first_seed", self.first_seed, self.episodes)
         batch_size_fits = 1 <= self.batch_size <= ENVIRONMENTS_A_WORKER
         require("batch_size", self.batch_size, batch_size_fits, f"1 to {ENVIRONMENTS_A_WORKER}")

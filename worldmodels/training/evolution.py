@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.errors import WorldModelsError
-from worldmodels.rollouts.engine import RolloutEngine
+from worldmodels.rollouts.engine import Engine
 from worldmodels.rollouts.episode import Episode, noise_seed
 from worldmodels.training.controller_params import ControllerParams
 from worldmodels.training.evolution_log import EvolutionLog, Told, Validation
@@ -88,7 +88,7 @@ def validation_curve(generations: Sequence[Generation]) -> list[dict[str, float]
 
 def evolve(
     params: ControllerParams,
-    engine: RolloutEngine,
+    engine: Engine,
     *,
     starts: Sequence[NDArray[np.float64]],
     seed: int,
@@ -189,7 +189,7 @@ def _scout(
     mean: NDArray[np.float64],
     tracks: range,
     params: ControllerParams,
-    engine: RolloutEngine,
+    engine: Engine,
     *,
     seed: int,
 ) -> tuple[Sequence[int], list[float], int]:
@@ -207,7 +207,7 @@ def _rank(
     candidates: NDArray[np.float64],
     tracks: Sequence[int],
     params: ControllerParams,
-    engine: RolloutEngine,
+    engine: Engine,
     *,
     seed: int,
 ) -> tuple[list[float], list[float], int]:
@@ -241,7 +241,7 @@ def _best_first(scores: NDArray[np.float64]) -> NDArray[np.intp]:
 
 
 def _validate(
-    mean: NDArray[np.float64], params: ControllerParams, engine: RolloutEngine, *, seed: int
+    mean: NDArray[np.float64], params: ControllerParams, engine: Engine, *, seed: int
 ) -> Validation:
     returns, _ = _drive(
         mean[None],
@@ -257,7 +257,7 @@ def _validate(
 def _drive(
     candidates: NDArray[np.float64],
     seeds: Sequence[int],
-    engine: RolloutEngine,
+    engine: Engine,
     *,
     steps: int,
     patience: int | None,

@@ -12,11 +12,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from worldmodels.car_racing.task import ACTIONS
 from worldmodels.checkpoint import Checkpoint
 from worldmodels.data.latents import LatentSequences, Sequences
 from worldmodels.errors import WorldModelsError
 from worldmodels.models.keras_on_tensorflow import keras
-from worldmodels.models.memory import ACTIONS, MDNRNN, MemoryParams
+from worldmodels.models.memory import MDNRNN, MemoryParams
 from worldmodels.training.loop import Row, Step, fit
 from worldmodels.training.training_checkpoint import Means
 
@@ -94,10 +95,10 @@ def fit_memory(
     )
 
 
-def measure_centre(
+def measure_feature_mean(
     memory: MDNRNN, params: MemoryParams, sequences: LatentSequences, episodes: Sequence[int]
 ) -> NDArray[np.float32]:
-    """What `MDNRNN.centre` is after training: the mean of [z, h] over all windows of these
+    """What `MDNRNN.feature_mean` is after training: the mean of [z, h] over all windows of these
     episodes, z the posterior's mean, h from zeros at the start of each window."""
     windows = sequences.windows(episodes, rng=None)
     hidden_of = tf.function(memory.lstm, autograph=False)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from worldmodels.data.episodes import EpisodeData, read_episodes
 from worldmodels.errors import WorldModelsError
-from worldmodels.models.controller import LinearController, controller_shape
+from worldmodels.models.controller import LinearController, LinearLayer, linear_layer, with_ones
 from worldmodels.rollouts.episode import Episode
 
 if TYPE_CHECKING:
@@ -25,17 +25,16 @@ INPUTS = ("z", "h")
 
 
 class Linear:
-    """Senses that know a drive's actions, times a matrix, and a one."""
+    """Extracts an episode's actions, times a matrix."""
 
     inputs = INPUTS
 
     def __init__(self, matrix: NDArray[np.float64]) -> None:
         self._matrix = matrix
-        self.size = len(matrix) + 1
+        self.layer = LinearLayer(len(matrix))
 
-    def known(self, drive: EpisodeData) -> NDArray[np.float64]:
-        seen = drive.actions.astype(np.float64) @ self._matrix
-        return np.concatenate([seen, np.ones((len(seen), 1))], axis=1)
+    def features(self, episode: EpisodeData) -> NDArray[np.float64]:
+        return episode.actions.astype(np.float64) @ self._matrix
 
 
 @pytest.fixture
@@ -50,50 +49,50 @@ def controller_of(inputs: int, *, latent: str = "mean") -> LinearController:
 
 
 def test_what_is_said_in_other_numbers_is_understood_as_before(drives: list[EpisodeData]) -> None:
-    from worldmodels.training.transfer import carry_over, linear_outputs
+    from worldmodels.training.transfer import outputs, transfer
 
     rng = np.random.default_rng(3)
     before, after = Linear(rng.normal(size=(3, 3))), Linear(rng.normal(size=(3, 3)))
     controller = controller_of(3, latent="sample")
-    carried = carry_over(controller, before, after, drives)
+    carried = transfer(controller, before, after, drives)
     assert (carried.inputs, carried.latent) == (INPUTS, "sample")
     assert carried.weights.dtype == np.float32
-    wanted = linear_outputs(controller, before, drives)
+    wanted = outputs(controller, before, drives)
     assert wanted.shape == (150, 3)
-    off = np.abs(linear_outputs(controller, after, drives) - wanted).mean()
-    assert np.abs(linear_outputs(carried, after, drives) - wanted).mean() < off / 20
+    off = np.abs(outputs(controller, after, drives) - wanted).mean()
+    assert np.abs(outputs(carried, after, drives) - wanted).mean() < off / 20
 
 
-def test_with_the_same_senses_or_no_drives_nothing_changes(drives: list[EpisodeData]) -> None:
-    from worldmodels.training.transfer import carry_over
+def test_with_the_same_extractor_or_no_drives_nothing_changes(drives: list[EpisodeData]) -> None:
+    from worldmodels.training.transfer import transfer
 
     one, other = Linear(np.eye(3)), Linear(2 * np.eye(3))
     controller = controller_of(3)
-    assert carry_over(controller, one, one, drives).weights == pytest.approx(controller.weights)
-    assert np.array_equal(carry_over(controller, one, other, []).weights, controller.weights)
+    assert transfer(controller, one, one, drives).weights == pytest.approx(controller.weights)
+    assert np.array_equal(transfer(controller, one, other, []).weights, controller.weights)
 
 
 def test_what_the_drives_leave_open_stays_as_it_was(drives: list[EpisodeData]) -> None:
     """An input that is always zero: any weight would do."""
-    from worldmodels.training.transfer import carry_over
+    from worldmodels.training.transfer import transfer
 
     before, after = Linear(np.diag([1.0, 1.0, 0.0])), Linear(np.diag([2.0, 2.0, 0.0]))
     controller = controller_of(3)
-    carried = carry_over(controller, before, after, drives)
+    carried = transfer(controller, before, after, drives)
     assert np.array_equal(carried.weights[2], controller.weights[2])
     assert carried.weights[:2] == pytest.approx(controller.weights[:2] / 2, abs=0.05)
 
 
 @pytest.mark.parametrize("inputs", [("z",), INPUTS])
-def test_senses_know_what_the_agent_knew(
+def test_an_extractor_gives_what_the_agent_read(
     drives: list[EpisodeData], tiny_vae: VAE, tiny_memory: MDNRNN, inputs: tuple[str, ...]
 ) -> None:
     """The agent's actions, computed from what they say that it read at each step."""
     from worldmodels.models.agent import AgentPolicy
-    from worldmodels.training.transfer import Senses
+    from worldmodels.training.transfer import FeatureExtractor
 
     frames = drives[0].frames
-    shape = controller_shape(inputs, latent_dim=4, hidden_units=8)
+    shape = linear_layer(inputs, latent_dim=4, hidden_units=8).shape
     weights = np.random.default_rng(5).normal(size=shape)
     weights[-1] = [0.0, 0.0, 0.5]  # where tanh is steep, and the brake on
     policy = AgentPolicy(tiny_vae, tiny_memory, inputs=inputs, latent="mean", batch_size=1)
@@ -101,8 +100,8 @@ def test_senses_know_what_the_agent_knew(
     policy.begin(0, Episode(track_seed=0))
     actions = np.concatenate([policy.act(frame[None]) for frame in frames])
     driven = EpisodeData(**{**vars(drives[0]), "actions": actions})
-    known = Senses(tiny_vae, tiny_memory, inputs=inputs, batch_size=7).known(driven)
-    steering, gas, brake = np.tanh(known @ weights).T
+    extractor = FeatureExtractor(tiny_vae, tiny_memory, inputs=inputs, batch_size=7)
+    steering, gas, brake = np.tanh(with_ones(extractor.features(driven)) @ weights).T
     expected = np.stack([steering, (gas + 1) / 2, np.clip(brake, 0, 1)], axis=1)
     assert actions == pytest.approx(expected, abs=1e-5)
     assert actions.std(axis=0).min() > 1e-3
@@ -112,17 +111,17 @@ def test_what_does_not_belong_together_is_refused(
     drives: list[EpisodeData], tiny_vae: VAE, tiny_memory: MDNRNN
 ) -> None:
     from worldmodels.models.memory import MDNRNN
-    from worldmodels.training.transfer import Senses, carry_over
+    from worldmodels.training.transfer import FeatureExtractor, transfer
 
     other = MDNRNN(5, 8, 2, rng=np.random.default_rng(2))
     with pytest.raises(WorldModelsError, match=r"^memory: expected latents of 4 numbers.* for 5;"):
-        Senses(tiny_vae, other, inputs=INPUTS, batch_size=7)
-    senses = Senses(tiny_vae, tiny_memory, inputs=INPUTS, batch_size=7)
-    with pytest.raises(WorldModelsError, match=r"^controller: expected 13 rows .* got 12 for"):
-        carry_over(controller_of(11), senses, senses, drives)
-    z_alone = Senses(tiny_vae, tiny_memory, inputs=("z",), batch_size=7)
-    with pytest.raises(WorldModelsError, match=r"^controller: expected 5 rows .* got 13"):
-        carry_over(controller_of(12), senses, z_alone, drives)
+        FeatureExtractor(tiny_vae, other, inputs=INPUTS, batch_size=7)
+    extractor = FeatureExtractor(tiny_vae, tiny_memory, inputs=INPUTS, batch_size=7)
+    with pytest.raises(WorldModelsError, match=r"expected weights of \(13, 3\) .* got \(12, 3\)"):
+        transfer(controller_of(11), extractor, extractor, drives)
+    z_alone = FeatureExtractor(tiny_vae, tiny_memory, inputs=("z",), batch_size=7)
+    with pytest.raises(WorldModelsError, match=r"expected weights of \(5, 3\) .* got \(13, 3\)"):
+        transfer(controller_of(12), extractor, z_alone, drives)
 
 
 PARAMS_YAML = """\
@@ -139,10 +138,10 @@ def test_the_stage_fits_some_drives_and_measures_on_the_others(
     tiny_vae: VAE,
     tiny_memory: MDNRNN,
 ) -> None:
-    from stages import carry_over as stage
+    from stages import transfer as stage
     from worldmodels.models.memory import MDNRNN
     from worldmodels.models.vae import VAE
-    from worldmodels.training.transfer import Senses, carry_over, linear_outputs
+    from worldmodels.training.transfer import FeatureExtractor, outputs, transfer
 
     monkeypatch.chdir(tmp_path)
     for name in ("hide_gpu", "use_threads", "make_deterministic"):
@@ -160,7 +159,7 @@ def test_the_stage_fits_some_drives_and_measures_on_the_others(
     stage.main()
 
     before, after = (
-        Senses(
+        FeatureExtractor(
             VAE.load(f"{models}/vae.h5"),
             MDNRNN.load(f"{models}/memory.h5"),
             inputs=INPUTS,
@@ -170,15 +169,15 @@ def test_the_stage_fits_some_drives_and_measures_on_the_others(
     )
     *fitted, last = read_episodes("data/agent_episodes")
     held_out = [fitted.pop(2)]
-    expected = carry_over(first, before, after, [*fitted, last])
+    expected = transfer(first, before, after, [*fitted, last])
     carried = LinearController.load("models/carried_controller.h5")
     assert np.array_equal(carried.weights, expected.weights)
     assert (carried.inputs, carried.latent) == (first.inputs, first.latent)
-    wanted = linear_outputs(first, before, held_out)
+    wanted = outputs(first, before, held_out)
     metrics = json.loads(Path("metrics/carry_over.json").read_text())
     assert list(metrics["held_out_r2"]) == ["as_it_was", "carried_over"]
     for name, controller in (("as_it_was", first), ("carried_over", carried)):
-        off = np.square(linear_outputs(controller, after, held_out) - wanted).mean(axis=0)
+        off = np.square(outputs(controller, after, held_out) - wanted).mean(axis=0)
         shares = metrics["held_out_r2"][name]
         assert list(shares) == ["steering", "gas", "brake"]
         assert list(shares.values()) == pytest.approx(1 - off / wanted.var(axis=0), abs=1e-4)

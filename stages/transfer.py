@@ -1,4 +1,4 @@
-"""Carry the first round's controller over to the V and M of the second.
+"""Transfer the first round's controller to the V and M of the second.
 
 How well that went is measured on drives that are held out from this fit; V and M may know them.
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from sklearn.metrics import r2_score
 
+from worldmodels.car_racing.task import ACTION_NAMES
 from worldmodels.data.episodes import EpisodeData, EpisodeFiles, read_episodes, split_episodes
 from worldmodels.metrics import write_metrics
 from worldmodels.models.controller import LinearController
@@ -25,10 +26,9 @@ from worldmodels.params import BaseParams, load_group
 from worldmodels.pipeline.rounds import AGAIN, CARRIED, DRIVEN, FIRST, Round
 from worldmodels.pipeline.stage_run import run_stage
 from worldmodels.progress import Progress, announce
-from worldmodels.training.transfer import Senses, carry_over, linear_outputs
+from worldmodels.training.transfer import FeatureExtractor, outputs, transfer
 
 FRAMES_A_SECOND = 430  # on two cores without AVX512, other jobs beside it
-ACTION_NAMES = ("steering", "gas", "brake")
 
 
 def main() -> None:
@@ -40,13 +40,15 @@ def main() -> None:
     files = EpisodeFiles(DRIVEN)
     controller = LinearController.load(f"{FIRST.models}/controller.h5")
 
-    def senses(round_: Round) -> Senses:
+    def extractor(round_: Round) -> FeatureExtractor:
         vae = VAE.load(f"{round_.models}/vae.h5")
         files.require_image_shape(vae.image_shape)
         memory = MDNRNN.load(f"{round_.models}/memory.h5")
-        return Senses(vae, memory, inputs=controller.inputs, batch_size=encoding.batch_size)
+        return FeatureExtractor(
+            vae, memory, inputs=controller.inputs, batch_size=encoding.batch_size
+        )
 
-    before, after = senses(FIRST), senses(AGAIN)
+    before, after = extractor(FIRST), extractor(AGAIN)
     fitted, held_out = split_episodes(len(files.episodes), base.validation_share)
     announce("carry_over", f"{files.rows} frames", seconds=files.rows / FRAMES_A_SECOND)
     with Progress("carry_over", len(fitted), "episodes") as progress:
@@ -56,12 +58,12 @@ def main() -> None:
                 yield drive
                 progress.advance(1)
 
-        carried = carry_over(controller, before, after, counted(_drives(fitted)))
+        carried = transfer(controller, before, after, counted(_drives(fitted)))
     carried.save(CARRIED)
-    wanted = linear_outputs(controller, before, _drives(held_out))
+    wanted = outputs(controller, before, _drives(held_out))
     agreement = {
         name: r2_score(
-            wanted, linear_outputs(one, after, _drives(held_out)), multioutput="raw_values"
+            wanted, outputs(one, after, _drives(held_out)), multioutput="raw_values"
         ).tolist()
         for name, one in (("as_it_was", controller), ("carried_over", carried))
     }
