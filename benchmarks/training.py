@@ -18,8 +18,8 @@ from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE, Precision
 from worldmodels.training import memory_training, vae_training
 
-FRAMES_A_BATCH = 64
-WINDOWS_A_BATCH, STEPS_A_WINDOW = 32, 128
+FRAMES_PER_BATCH = 64
+WINDOWS_PER_BATCH, STEPS_PER_WINDOW = 32, 128
 STEPS = 20  # of training a measurement
 ROUNDS = 5
 
@@ -29,9 +29,9 @@ def vae_training_steps(precision: Precision) -> Callable[[], float]:
     rng = np.random.default_rng(0)
     vae = VAE(IMAGE_SHAPE, LATENT_DIM, precision=precision, rng=rng)
     step = vae_training.training_step(vae, keras.optimizers.Adam(1e-4), kl_tolerance=0.5, beta=1.0)
-    frames = tf.constant(rng.integers(0, 256, (FRAMES_A_BATCH, *IMAGE_SHAPE, 3), np.uint8))
-    noise = tf.constant(rng.standard_normal((FRAMES_A_BATCH, LATENT_DIM), np.float32))
-    return _measured(lambda: step(frames, noise)["loss"], FRAMES_A_BATCH)
+    frames = tf.constant(rng.integers(0, 256, (FRAMES_PER_BATCH, *IMAGE_SHAPE, 3), np.uint8))
+    noise = tf.constant(rng.standard_normal((FRAMES_PER_BATCH, LATENT_DIM), np.float32))
+    return _measured(lambda: step(frames, noise)["loss"], FRAMES_PER_BATCH)
 
 
 def memory_training_steps() -> Callable[[], float]:
@@ -39,11 +39,11 @@ def memory_training_steps() -> Callable[[], float]:
     rng = np.random.default_rng(0)
     memory = MDNRNN(LATENT_DIM, HIDDEN_UNITS, MIXTURES, rng=rng)
     step = memory_training.training_step(memory, keras.optimizers.Adam(1e-4, clipvalue=1.0))
-    shape = (WINDOWS_A_BATCH, STEPS_A_WINDOW)
+    shape = (WINDOWS_PER_BATCH, STEPS_PER_WINDOW)
     z = tf.constant(rng.standard_normal((shape[0], shape[1] + 1, LATENT_DIM), np.float32))
     action = tf.constant(rng.standard_normal((*shape, ACTIONS), np.float32))
     mask = tf.ones(shape)
-    return _measured(lambda: step(z, action, mask)["loss"], WINDOWS_A_BATCH * STEPS_A_WINDOW)
+    return _measured(lambda: step(z, action, mask)["loss"], WINDOWS_PER_BATCH * STEPS_PER_WINDOW)
 
 
 def _measured(step: Callable[[], tf.Tensor], size: int) -> Callable[[], float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worldmodels.files import written_whole
+from worldmodels.files import atomic_write
 from worldmodels.pipeline.all_params import load_all
 from worldmodels.pipeline.stage_run import run_stage
 
@@ -13,7 +13,7 @@ CHECKED = Path("data/params_checked")
 
 def main() -> None:
     load_all()
-    with written_whole(CHECKED) as temporary:
+    with atomic_write(CHECKED) as temporary:
         temporary.write_text("params.yaml was read and every value makes sense\n")
 
 

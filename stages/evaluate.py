@@ -7,7 +7,7 @@ import numpy as np
 from worldmodels.car_racing.frames import EnvParams
 from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.checkpoint import Checkpoint
-from worldmodels.files import copy_whole
+from worldmodels.files import atomic_copy
 from worldmodels.inspection.evaluation_charts import draw_lines, draw_returns, shown_episodes
 from worldmodels.inspection.pictures import frame_grid, write_png
 from worldmodels.metrics import write_curve, write_metrics
@@ -27,7 +27,7 @@ from worldmodels.training.evaluation import (
     score,
 )
 
-FRAMES_A_SECOND = 130  # of a default run on two cores without AVX512: stock gym draws slowly
+FRAMES_PER_SECOND = 130  # of a default run on two cores without AVX512: stock gym draws slowly
 PICTURES = 8  # frames in the strip
 
 
@@ -40,7 +40,7 @@ def main(checkpoint: Checkpoint) -> None:
     announce(
         "evaluate",
         f"{params.episodes} episodes of stock gym CarRacing-v2",
-        seconds=params.episodes * params.steps / FRAMES_A_SECOND,
+        seconds=params.episodes * params.steps / FRAMES_PER_SECOND,
     )
     film, picture = checkpoint.folder / "drive.mp4", checkpoint.folder / "drive.png"
     log = EvaluationLog(checkpoint)
@@ -68,8 +68,8 @@ def main(checkpoint: Checkpoint) -> None:
     ) as engine:
         episodes = evaluation_episodes(params, film=None)
         random_returns = [outcome.episode_return for outcome in engine.play(episodes)]
-    copy_whole(film, "data/drive.mp4")
-    copy_whole(picture, "metrics/drive.png")
+    atomic_copy(film, "data/drive.mp4")
+    atomic_copy(picture, "metrics/drive.png")
     write_curve("metrics/episodes.csv", log.rows)
     draw_returns("metrics/evaluation_returns.png", log.rows)
     shown = shown_episodes(log.rows)

@@ -33,7 +33,7 @@ from worldmodels.training.evolution import (
 )
 from worldmodels.training.evolution_log import CURRENT, EvolutionLog
 
-FRAMES_A_SECOND = 1250  # of a default run on two cores without AVX512
+FRAMES_PER_SECOND = 1250  # of a default run on two cores without AVX512
 FRAMES_AN_EPISODE = 650  # of the same run, with the default patience
 
 
@@ -49,18 +49,18 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     )
     starts = _starts(round_, layer.parameters)
     validations = len(starts) + math.ceil(params.generations / params.validation_every)
-    frames = params.generations * params.episodes_a_generation * FRAMES_AN_EPISODE
+    frames = params.generations * params.episodes_per_generation * FRAMES_AN_EPISODE
     frames += validations * params.validation_episodes * params.steps
     tracks = f"{params.episodes} tracks"
     if params.scouting > 1:
-        tracks = f"the hardest {params.episodes} of {params.tracks_a_generation} tracks"
+        tracks = f"the hardest {params.episodes} of {params.tracks_per_generation} tracks"
     if params.finalist_episodes:
         tracks += f", the better {params.finalists} on {params.finalist_episodes} more"
     announce(
         checkpoint.stage,
         f"{params.generations} generations of {params.population} candidates on "
         f"{tracks}, {layer.parameters} parameters each",
-        seconds=frames / FRAMES_A_SECOND,
+        seconds=frames / FRAMES_PER_SECOND,
     )
 
     def controller(generation: Generation) -> LinearController:
@@ -68,7 +68,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
         return LinearController(weights, params.inputs, params.latent)
 
     log = EvolutionLog(checkpoint)
-    driven = len(log.told)  # generations, by an earlier run
+    driven = len(log.results)  # generations, by an earlier run
     generations: list[Generation] = []
     engine = make_engine(
         CarRacingTask(),
@@ -93,7 +93,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     tried, evolved = generations[: len(starts)], generations[len(starts) :]
     start, _ = best_validated(tried)
     # The second round starts from a controller, the first from zeros.
-    best, validation = best_validated([start, *evolved] if round_.goes_on_from else evolved)
+    best, validation = best_validated([start, *evolved] if round_.previous else evolved)
     controller(best).save(f"{round_.models}/controller.h5")
     write_curve(
         f"metrics/{round_.named('evolution_curve')}.csv",
@@ -124,9 +124,9 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
 def _starts(round_: Round, size: int) -> dict[str, NDArray[np.float64]]:
     """What the search may begin with: zeros in the first round; in the second the first's
     controller, carried over to the new V and M, or as it was."""
-    if round_.goes_on_from is None:
+    if round_.previous is None:
         return {"zeros": np.zeros(size)}
-    paths = {"carried_over": CARRIED, "as_it_was": f"{round_.goes_on_from}/controller.h5"}
+    paths = {"carried_over": CARRIED, "as_it_was": f"{round_.previous}/controller.h5"}
     return {name: LinearController.load(path).parameters for name, path in paths.items()}
 
 

@@ -22,7 +22,7 @@ from worldmodels.pipeline.stage_run import run_stage
 from worldmodels.progress import announce
 
 # Of a default run on two cores.
-FRAMES_A_SECOND = 100
+FRAMES_PER_SECOND = 100
 SECONDS_OF_PICTURES = 15
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     announce(
         "inspect_vision",
         f"{params.frames} frames of each set at most",
-        seconds=SECONDS_OF_PICTURES + 3 * params.frames / FRAMES_A_SECOND,
+        seconds=SECONDS_OF_PICTURES + 3 * params.frames / FRAMES_PER_SECOND,
     )
     inspect_vision(
         vae,

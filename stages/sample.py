@@ -19,8 +19,8 @@ from worldmodels.rollouts.recording import record_episodes
 from worldmodels.rollouts.sampling import SamplingParams, SamplingSummary, sampling_episodes
 
 DRIVING = "data/driving"
-ENVIRONMENTS_A_WORKER = 8
-EPISODES_A_SECOND = 12.0  # of a default run on two cores without AVX512
+ENVIRONMENTS_PER_WORKER = 8
+EPISODES_PER_SECOND = 12.0  # of a default run on two cores without AVX512
 
 
 def main(checkpoint: Checkpoint) -> None:
@@ -31,7 +31,7 @@ def main(checkpoint: Checkpoint) -> None:
     announce(
         "sample",
         f"{params.episodes} episodes of at most {params.steps} steps by the {params.policy} policy",
-        seconds=params.episodes / EPISODES_A_SECOND,
+        seconds=params.episodes / EPISODES_PER_SECOND,
     )
     refuse_episodes(DRIVING)
     summary = record_episodes(
@@ -41,7 +41,7 @@ def main(checkpoint: Checkpoint) -> None:
             CarRacingTask(),
             POLICIES[params.policy],
             image_shape=env.image_shape,
-            batch_size=ENVIRONMENTS_A_WORKER,
+            batch_size=ENVIRONMENTS_PER_WORKER,
         ),
         task=CarRacingTask(),
         policy=params.policy,

@@ -20,8 +20,8 @@ from worldmodels.rollouts.engine import make_engine
 from worldmodels.rollouts.recording import record_episodes
 from worldmodels.rollouts.sampling import sampling_episodes
 
-ENVIRONMENTS_A_WORKER = 8
-FRAMES_A_SECOND = 1200  # of a default run on two cores without AVX512
+ENVIRONMENTS_PER_WORKER = 8
+FRAMES_PER_SECOND = 1200  # of a default run on two cores without AVX512
 
 
 def main(checkpoint: Checkpoint) -> None:
@@ -33,7 +33,7 @@ def main(checkpoint: Checkpoint) -> None:
     announce(
         "sample_agent",
         f"{params.episodes} episodes of at most {params.steps} steps, half of them with noise",
-        seconds=params.episodes * params.steps / FRAMES_A_SECOND,
+        seconds=params.episodes * params.steps / FRAMES_PER_SECOND,
     )
     agent = policy_maker(FIRST.models, inputs=controller.inputs, latent=controller.latent)
     summary = record_episodes(
@@ -43,7 +43,7 @@ def main(checkpoint: Checkpoint) -> None:
             CarRacingTask(),
             partial(noisy_policy, policy=agent, noise=params.noise, noisy=params.noisy_seeds),
             image_shape=env.image_shape,
-            batch_size=ENVIRONMENTS_A_WORKER,
+            batch_size=ENVIRONMENTS_PER_WORKER,
         ),
         candidates=controller.parameters[None],
         task=CarRacingTask(),

@@ -19,7 +19,7 @@ from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.progress import announce
 from worldmodels.training.memory_training import fit_memory, measure_feature_mean
 
-STEPS_A_SECOND = 14_800  # of a default run on two cores without AVX512
+STEPS_PER_SECOND = 14_800  # of a default run on two cores without AVX512
 
 
 def main(round_: Round, checkpoint: Checkpoint) -> None:
@@ -33,10 +33,10 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     announce(
         checkpoint.stage,
         f"{windows} windows of {params.sequence_length} steps, epochs: {params.epochs}",
-        seconds=params.epochs * windows * params.sequence_length / STEPS_A_SECOND,
+        seconds=params.epochs * windows * params.sequence_length / STEPS_PER_SECOND,
     )
-    if round_.goes_on_from:
-        memory = MDNRNN.load(f"{round_.goes_on_from}/memory.h5")
+    if round_.previous:
+        memory = MDNRNN.load(f"{round_.previous}/memory.h5")
         memory.vae_digest = sequences.vae_digest
     else:
         memory = MDNRNN(

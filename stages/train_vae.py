@@ -23,7 +23,7 @@ from worldmodels.training.loop import best_epoch
 from worldmodels.training.vae_training import fit_vae, validator
 
 PICTURES = 10  # frames in the grid of reconstructions
-FRAMES_A_SECOND = 260  # of a default run on two cores without AVX512
+FRAMES_PER_SECOND = 260  # of a default run on two cores without AVX512
 
 
 def main(round_: Round, checkpoint: Checkpoint) -> None:
@@ -36,15 +36,15 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     files.require_image_shape(env.image_shape)
     train, held_out = split_episodes(len(files.episodes), base.validation_share)
     training = FrameBatches(files, train, batch_size=params.batch_size, seed=base.seed)
-    validation = _held_out(files, held_out, at_most=params.batch_size, seed=base.seed)
+    validation = _held_out(files, held_out, maximum=params.batch_size, seed=base.seed)
     announce(
         checkpoint.stage,
         f"{training.frames} frames, epochs: {params.epochs}",
-        seconds=params.epochs * training.frames / FRAMES_A_SECOND,
+        seconds=params.epochs * training.frames / FRAMES_PER_SECOND,
     )
     rng = np.random.default_rng(base.seed)
-    if round_.goes_on_from:
-        vae = VAE.load(f"{round_.goes_on_from}/vae.h5")
+    if round_.previous:
+        vae = VAE.load(f"{round_.previous}/vae.h5")
         vae.require_image_shape(env.image_shape)
     else:
         vae = VAE(env.image_shape, params.latent_dim, precision=params.precision, rng=rng)
@@ -52,8 +52,8 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     curve = list(rows)
     vae.save(f"{round_.models}/vae.h5")
     write_curve(f"metrics/{round_.named('vae_curve')}.csv", curve)
-    if round_.goes_on_from:
-        before = VAE.load(f"{round_.goes_on_from}/vae.h5")
+    if round_.previous:
+        before = VAE.load(f"{round_.previous}/vae.h5")
         write_metrics(
             f"metrics/{round_.named('vae_held_out')}.json",
             {
@@ -67,16 +67,16 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     write_metrics(
         f"metrics/{round_.named('vae')}.json", {round_.named("val_elbo"): best["val_elbo"]}
     )
-    shown = _held_out(files, held_out, at_most=PICTURES, seed=base.seed)
+    shown = _held_out(files, held_out, maximum=PICTURES, seed=base.seed)
     frames = next(iter(shown.epoch(0))).numpy()
     grid = frame_grid([frames, vae.reconstruct(frames, rng=rng)], scale=2)
     write_png(f"metrics/{round_.named('vae_reconstructions')}.png", grid)
 
 
-def _held_out(files: EpisodeFiles, episodes: list[int], *, at_most: int, seed: int) -> FrameBatches:
-    """Batches of `at_most` frames, of fewer where there are not as many."""
+def _held_out(files: EpisodeFiles, episodes: list[int], *, maximum: int, seed: int) -> FrameBatches:
+    """Batches of `maximum` frames, of fewer where there are not as many."""
     frames = FrameBatches(files, episodes, batch_size=1, seed=seed).frames
-    return FrameBatches(files, episodes, batch_size=min(at_most, frames), seed=seed)
+    return FrameBatches(files, episodes, batch_size=min(maximum, frames), seed=seed)
 
 
 def _mse_by_folder(
@@ -88,7 +88,7 @@ def _mse_by_folder(
     for folder in files.folders:
         episodes = [index for index in held_out if files.episodes[index].shard.parent == folder]
         if episodes:
-            batches = _held_out(files, episodes, at_most=params.batch_size, seed=seed)
+            batches = _held_out(files, episodes, maximum=params.batch_size, seed=seed)
             measured[folder.name] = validate(batches).mean("mse")
     return measured
 

@@ -28,7 +28,7 @@ from worldmodels.pipeline.stage_run import run_stage
 from worldmodels.progress import Progress, announce
 from worldmodels.training.transfer import FeatureExtractor, outputs, transfer
 
-FRAMES_A_SECOND = 430  # on two cores without AVX512, other jobs beside it
+FRAMES_PER_SECOND = 430  # on two cores without AVX512, other jobs beside it
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
 
     before, after = extractor(FIRST), extractor(AGAIN)
     fitted, held_out = split_episodes(len(files.episodes), base.validation_share)
-    announce("carry_over", f"{files.rows} frames", seconds=files.rows / FRAMES_A_SECOND)
+    announce("carry_over", f"{files.rows} frames", seconds=files.rows / FRAMES_PER_SECOND)
     with Progress("carry_over", len(fitted), "episodes") as progress:
 
         def counted(drives: Iterator[EpisodeData]) -> Iterator[EpisodeData]:

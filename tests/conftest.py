@@ -96,7 +96,7 @@ def _write_episodes(
 
 @pytest.fixture(scope="session", autouse=True)
 def no_list_of_vetted_files() -> Iterator[None]:
-    """Tests leave the checkout's scratch/vetted alone."""
+    """Tests leave the checkout's scratch/validated alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hdf5_files, "list_of_vetted", lambda: None)
         yield

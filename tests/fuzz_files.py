@@ -32,7 +32,7 @@ import numpy as np  # noqa: E402
 from worldmodels.data import episodes, hdf5_files, latents  # noqa: E402
 from worldmodels.data.episodes import EpisodeFiles, read_episodes  # noqa: E402
 from worldmodels.data.frame_batches import FrameBatches  # noqa: E402
-from worldmodels.data.hdf5_files import USERBLOCK, Format, seal, vet  # noqa: E402
+from worldmodels.data.hdf5_files import USERBLOCK, Format, seal, validate  # noqa: E402
 from worldmodels.data.latents import LatentSequences, LatentWriter  # noqa: E402
 from worldmodels.errors import WorldModelsError  # noqa: E402
 from worldmodels.models import model_files  # noqa: E402
@@ -41,8 +41,8 @@ from worldmodels.models.memory import MDNRNN  # noqa: E402
 from worldmodels.models.vae import VAE  # noqa: E402
 from worldmodels.plain_yaml import read_mapping  # noqa: E402
 
-CASES_A_BATCH = 50  # that one process vets
-SECONDS_A_CASE = 60  # then it counts as hung
+CASES_PER_BATCH = 50  # that one process vets
+SECONDS_PER_CASE = 60  # then it counts as hung
 SECONDS_TO_VET = 5  # a file
 METADATA = re.compile(rb"TREE|HEAP|SNOD|GCOL|FRHP|OHDR|OCHK|BTHD|FADB|\x89HDF")
 METADATA_BYTES = 300  # from where one of these stands
@@ -172,7 +172,7 @@ def write_case(folder: Path, known: list[Source], rng: np.random.Generator) -> t
 def main(seed: int, first: int, count: int) -> None:
     faulthandler.enable()
     hdf5_files.list_of_vetted = lambda: None
-    hdf5_files.SECONDS_A_FILE = SECONDS_TO_VET
+    hdf5_files.SECONDS_PER_FILE = SECONDS_TO_VET
     folder = Path(tempfile.mkdtemp())
     known = sources(folder)
     for source in known:
@@ -182,8 +182,8 @@ def main(seed: int, first: int, count: int) -> None:
     hdf5_files._known_good.clear()
     started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     ends: Counter[str] = Counter()
-    for batch in range(first, first + count, CASES_A_BATCH):
-        numbers = range(batch, min(batch + CASES_A_BATCH, first + count))
+    for batch in range(first, first + count, CASES_PER_BATCH):
+        numbers = range(batch, min(batch + CASES_PER_BATCH, first + count))
         cases = {
             number: write_case(folder / str(number), known, np.random.default_rng([seed, number]))
             for number in numbers
@@ -191,9 +191,9 @@ def main(seed: int, first: int, count: int) -> None:
         for kind in {source.format for source in known if source.format is not None}:
             waiting = [path for source, path in cases.values() if is_sealed(source, path, kind)]
             while waiting:
-                waiting = vet(waiting, kind)
+                waiting = validate(waiting, kind)
         for number, (source, path) in cases.items():
-            faulthandler.dump_traceback_later(SECONDS_A_CASE, exit=True)
+            faulthandler.dump_traceback_later(SECONDS_PER_CASE, exit=True)
             try:
                 source.read(path)
                 ends["read"] += 1

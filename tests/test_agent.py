@@ -339,7 +339,7 @@ def agent_folder(lively_vae: VAE, memory: MDNRNN, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="module")
 def agent(agent_folder: Path) -> Agent:
-    with chdir(agent_folder):  # its process would note in a checkout's scratch what it has vetted
+    with chdir(agent_folder):  # its process would note in a checkout's scratch what it validated
         return Agent.load(agent_folder)
 
 

@@ -106,8 +106,8 @@ def test_it_slows_for_a_curve_either_way_and_never_brakes_on_gas() -> None:
     for speed in range(0, 101, 5):
         _, gas, brake = act(speed=speed)
         assert min(gas, brake) == 0
-        assert gas <= np.float32(CentreLineDriver.GAS_AT_MOST)
-        assert brake <= np.float32(CentreLineDriver.BRAKE_AT_MOST)
+        assert gas <= np.float32(CentreLineDriver.MAX_GAS)
+        assert brake <= np.float32(CentreLineDriver.MAX_BRAKE)
 
 
 def test_episodes_take_the_speeds_in_turn() -> None:

@@ -14,7 +14,7 @@ from conftest import MakeOutcome, WriteEpisodes
 from numpy.typing import NDArray
 
 from worldmodels.data.episodes import (
-    EPISODES_A_SHARD,
+    EPISODES_PER_SHARD,
     FORMAT,
     EpisodeFileError,
     EpisodeFiles,
@@ -89,7 +89,7 @@ def test_a_shard_holds_sixteen_episodes(tmp_path: Path, write_episodes: WriteEpi
     for shard in sorted(tmp_path.iterdir()):
         with h5py.File(shard) as file:
             counts.append(len(file["episode_lengths"]))
-    assert EPISODES_A_SHARD == 16
+    assert EPISODES_PER_SHARD == 16
     assert counts == [16, 16, 3]
     assert [episode.track_seed for episode in read_episodes(tmp_path)] == list(range(100, 135))
 

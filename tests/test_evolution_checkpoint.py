@@ -118,13 +118,13 @@ def test_scores_that_lead_elsewhere_than_they_did_are_an_error(tmp_path: Path) -
     run(checkpoint=checkpoint)
     path = tmp_path / "evolution.json"
     log = json.loads(path.read_text())
-    log["told"][2]["scores"].reverse()
+    log["results"][2]["scores"].reverse()
     path.write_text(json.dumps(log))
     with pytest.raises(WorldModelsError, match=r"generation 6: expected the same mean vector"):
         run(checkpoint=checkpoint)
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"told": 3}', '{"told": [{"x": 1}]}', "[1]"])
+@pytest.mark.parametrize("content", ["", "{}", '{"results": 3}', '{"results": [{"x": 1}]}', "[1]"])
 def test_a_damaged_log_is_said_to_be_and_left(
     content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -134,7 +134,7 @@ def test_weight_decay_changes_the_ranking_and_not_the_returns(
     assert generation.return_mean == pytest.approx(np.mean(returns))
     assert generation.return_std == pytest.approx(np.std(returns))
     assert generation.return_max == pytest.approx(np.max(returns))
-    (told,) = json.loads((tmp_path / "evolution.json").read_text())["told"]
+    (told,) = json.loads((tmp_path / "evolution.json").read_text())["results"]
     assert told["returns"] == pytest.approx(returns)
     assert told["scores"] == list(-costs[0])
 
@@ -183,7 +183,9 @@ def test_finalists_drive_further_tracks_and_rank_among_themselves_before_all_oth
     generations = run(course=course, params=params, checkpoint=Checkpoint("evolve", tmp_path))
     assert [list(-each) for each in costs] == [scores, scores]
     log = json.loads((tmp_path / "evolution.json").read_text())
-    assert log["told"] == 2 * [{"returns": first, "scores": scores, "scouted": [], "frames": 150}]
+    assert log["results"] == 2 * [
+        {"returns": first, "scores": scores, "scouted": [], "frames": 150}
+    ]
     for number, generation in enumerate(generations, start=1):
         assert generation.return_mean == pytest.approx(np.mean(first))  # of tracks that all drove
         assert generation.return_std == pytest.approx(np.std(first))
@@ -238,7 +240,7 @@ def test_the_mean_vector_scouts_and_candidates_drive_the_hardest_tracks(
             further, _ = next(plays)
             assert [one.track_seed for one in further] == 4 * hardest_first[2:3]
         frames += 10 * (tracks + 8 * 2 + 4 * finalist_episodes)
-        assert generation.frames == frames == 10 * (number + 1) * params.episodes_a_generation
+        assert generation.frames == frames == 10 * (number + 1) * params.episodes_per_generation
         assert generation.scouted_return == np.mean([seed * 7 % 10 for seed in seeds])
         assert generation.row()["scouted_return"] == generation.scouted_return
 
@@ -292,7 +294,7 @@ def test_cma_es_looks_at_the_order_of_what_it_is_told_and_at_nothing_else(
     whole = run(params=params, checkpoint=Checkpoint("evolve", tmp_path))
     path = tmp_path / "evolution.json"
     log = json.loads(path.read_text())
-    for told in log["told"]:
+    for told in log["results"]:
         told["scores"] = np.argsort(np.argsort(told["scores"])).astype(float).tolist()
     path.write_text(json.dumps(log))
     again = run(params=params, checkpoint=Checkpoint("evolve", tmp_path))

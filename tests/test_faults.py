@@ -23,7 +23,7 @@ from worldmodels.car_racing.telemetry import COLUMNS
 from worldmodels.data.episodes import EpisodeWriter
 from worldmodels.data.latents import LatentWriter
 from worldmodels.errors import WorldModelsError
-from worldmodels.files import DiskFullError, copy_whole, written_whole
+from worldmodels.files import DiskFullError, atomic_copy, atomic_write
 from worldmodels.metrics import write_curve
 from worldmodels.models.model_files import load_model, save_model
 
@@ -163,7 +163,7 @@ def test_a_read_only_file_is_replaced_and_never_written_through(tmp_path: Path) 
     cached.write_text("the cache's")
     cached.chmod(0o444)
     os.link(cached, output)
-    with written_whole(output) as temporary:
+    with atomic_write(output) as temporary:
         temporary.write_text("new")
     assert (cached.read_text(), output.read_text()) == ("the cache's", "new")
     assert stat.S_IMODE(cached.stat().st_mode) == 0o444
@@ -172,7 +172,7 @@ def test_a_read_only_file_is_replaced_and_never_written_through(tmp_path: Path) 
 def test_what_a_kill_left_half_written_is_written_over(tmp_path: Path) -> None:
     (tmp_path / ".a.partial").write_text("half of something long")
     (tmp_path / "source").write_text("whole")
-    copy_whole(tmp_path / "source", tmp_path / "a")
+    atomic_copy(tmp_path / "source", tmp_path / "a")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "source"]
     assert (tmp_path / "a").read_text() == "whole"
 

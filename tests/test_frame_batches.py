@@ -28,7 +28,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, write_episodes: WriteEpisode
 @pytest.fixture(autouse=True)
 def small_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three blocks, so that batches cross from one buffer into the next."""
-    monkeypatch.setattr(frame_batches, "BLOCKS_A_BUFFER", 3)
+    monkeypatch.setattr(frame_batches, "BLOCKS_PER_BUFFER", 3)
 
 
 def epoch(batches: FrameBatches, number: int, first_step: int = 0) -> list[NDArray[np.uint8]]:

@@ -23,7 +23,7 @@ from worldmodels.data.hdf5_files import (
     require_text,
     seal,
     sealed_file,
-    vet,
+    validate,
 )
 from worldmodels.errors import WorldModelsError
 
@@ -39,8 +39,8 @@ PARCEL = Format(
     3,
     ParcelError,
     remedy="send another",
-    bytes_at_most=10 << 20,
-    objects_at_most=20,
+    max_bytes=10 << 20,
+    max_objects=20,
 )
 
 
@@ -102,7 +102,7 @@ def test_a_file_that_failed_is_not_there(tmp_path: Path) -> None:
 def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     def fill() -> None:
         with sealed_file(tmp_path / "parcel.h5", PARCEL) as file:
-            file["numbers"] = np.zeros(PARCEL.bytes_at_most // 8 + 1)
+            file["numbers"] = np.zeros(PARCEL.max_bytes // 8 + 1)
 
     with pytest.raises(ParcelError, match=r"parcel.h5: not saved: expected at most 10485760 bytes"):
         fill()
@@ -457,7 +457,7 @@ def test_the_death_of_the_process_that_reads_first_is_a_clear_error(
 ) -> None:
     path = write(tmp_path / "parcel.h5")
     checker(monkeypatch, check)
-    monkeypatch.setattr(hdf5_files, "SECONDS_A_FILE", 1)
+    monkeypatch.setattr(hdf5_files, "SECONDS_PER_FILE", 1)
     started = time.monotonic()
     refused(path, rf"^{path}: not safe to open: .*{message}.*; send another$")
     assert time.monotonic() - started < 10
@@ -468,9 +468,9 @@ def test_a_file_that_hangs_is_given_its_own_time_alone(
 ) -> None:
     paths = write_some(tmp_path, "abcdefghijkl")
     checker(monkeypatch, "while True: pass")
-    monkeypatch.setattr(hdf5_files, "SECONDS_A_FILE", 1)
+    monkeypatch.setattr(hdf5_files, "SECONDS_PER_FILE", 1)
     started = time.monotonic()
-    assert vet(paths, PARCEL) == paths[1:]
+    assert validate(paths, PARCEL) == paths[1:]
     assert time.monotonic() - started < 5
     refused(paths[0], "had not ended after 1 s")
 
@@ -481,7 +481,7 @@ def write_some(folder: Path, names: str) -> list[Path]:
 
 def test_one_process_reads_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = write_some(tmp_path, "abcdefgh")
-    assert vet(paths, PARCEL) == []
+    assert validate(paths, PARCEL) == []
     monkeypatch.setattr(hdf5_files, "_check", lambda *_: pytest.fail("read again"))
     for path in paths:
         opens(path)
@@ -492,8 +492,8 @@ def test_a_death_is_held_against_the_file_that_caused_it(
 ) -> None:
     a, b, c, d, e = write_some(tmp_path, "abcde")
     checker(monkeypatch, "'c.h5' in path and os.abort()")
-    assert vet([a, b, c, d, e], PARCEL) == [d, e]
-    assert vet([d, e], PARCEL) == []
+    assert validate([a, b, c, d, e], PARCEL) == [d, e]
+    assert validate([d, e], PARCEL) == []
     for path in (a, b, d, e):
         opens(path)
     refused(c, "not safe to open: .*SIGABRT")
@@ -504,7 +504,7 @@ def test_a_death_is_not_held_against_a_file_that_came_after_others(
 ) -> None:
     paths = write_some(tmp_path, "abcde")
     checker(monkeypatch, "count == 3 and os.abort()")
-    assert vet(paths, PARCEL) == []
+    assert validate(paths, PARCEL) == []
     for path in paths:
         opens(path)
 
@@ -514,7 +514,7 @@ def test_a_refusal_is_held_against_one_file_alone(
 ) -> None:
     a, b, c = write_some(tmp_path, "abc")
     checker(monkeypatch, "if 'b.h5' in path: raise ValueError('bad')")
-    assert vet([a, b, c], PARCEL) == []
+    assert validate([a, b, c], PARCEL) == []
     monkeypatch.setattr(hdf5_files, "_check", lambda *_: pytest.fail("read again"))
     opens(a)
     refused(b, rf"^{b}: not safe to open: bad; send another$")
@@ -533,7 +533,7 @@ def test_what_this_process_wrote_is_not_read_by_another(
 def test_what_is_safe_for_one_format_is_not_known_for_another(tmp_path: Path) -> None:
     path = write(tmp_path / "parcel.h5")
     opens(path)
-    small = Format("small", 1, ParcelError, "send less", bytes_at_most=1000)
+    small = Format("small", 1, ParcelError, "send less", max_bytes=1000)
     seal(path, small)
     with pytest.raises(ParcelError, match=r"at most 1000 bytes in all datasets; send less"):
         open_sealed(path, small)
@@ -559,7 +559,7 @@ class TestTheList:
 
     def test_what_was_vetted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = write(tmp_path / "parcel.h5")
-        (tmp_path / "scratch/vetted").unlink()
+        (tmp_path / "scratch/validated").unlink()
         opens(path)
         self.forget(monkeypatch)
         opens(path)
@@ -569,9 +569,9 @@ class TestTheList:
         with h5py.File(path, "a") as file:
             soft_link(file)
         seal(path, PARCEL)
-        before = (tmp_path / "scratch/vetted").read_text()
+        before = (tmp_path / "scratch/validated").read_text()
         refused(path, "not safe to open")
-        assert (tmp_path / "scratch/vetted").read_text() == before
+        assert (tmp_path / "scratch/validated").read_text() == before
 
     def test_another_process(self, tmp_path: Path) -> None:
         path = write(tmp_path / "parcel.h5")
@@ -586,12 +586,12 @@ class TestTheList:
     def test_it_stays_small_and_survives_garbage(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        kept = tmp_path / "scratch/vetted"
+        kept = tmp_path / "scratch/validated"
         kept.parent.mkdir()
         kept.write_bytes(b"\xff\x00 garbage\n" * 200_000)
         for number in range(3):
             path = write(tmp_path / "parcel.h5", number)
-        assert kept.stat().st_size < 2 * hdf5_files.LIST_AT_MOST
+        assert kept.stat().st_size < 2 * hdf5_files.MAX_LIST
         self.forget(monkeypatch)
         opens(path)
 
@@ -608,9 +608,9 @@ class TestTheList:
     def test_processes_that_write_at_once_mix_and_lose_no_lines(
         self, full: bool, tmp_path: Path
     ) -> None:
-        kept = tmp_path / "scratch/vetted"
+        kept = tmp_path / "scratch/validated"
         kept.parent.mkdir()
-        kept.write_text("old\n" * (hdf5_files.LIST_AT_MOST // 4 + 1) if full else "")
+        kept.write_text("old\n" * (hdf5_files.MAX_LIST // 4 + 1) if full else "")
         code = (
             "from worldmodels.data import hdf5_files\nimport sys\n"
             "for index in range(300):\n"

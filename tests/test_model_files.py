@@ -53,7 +53,8 @@ def weights_of(model: Model) -> list[bytes]:
     if isinstance(model, LinearController):
         return [model.weights.tobytes()]
     if isinstance(model, MDNRNN):
-        return [model.feature_mean.tobytes(), *(weight.numpy().tobytes() for weight in model.weights)]
+        weights = (weight.numpy().tobytes() for weight in model.weights)
+        return [model.feature_mean.tobytes(), *weights]
     return [weight.numpy().tobytes() for weight in model.weights]
 
 

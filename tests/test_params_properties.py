@@ -224,7 +224,7 @@ def works(params: AllParams) -> None:
     ).parameters
     start = np.zeros(size)
     for controller in controllers:
-        driven = controller.episodes_a_generation + controller.validation_episodes
+        driven = controller.episodes_per_generation + controller.validation_episodes
         if size < 300 and driven < 300:
             hill: Any = Hill()
             two = dataclasses.replace(controller, generations=min(controller.generations, 2))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.checkpoint import Checkpoint
-from worldmodels.data.episodes import EPISODES_A_SHARD, EpisodeFileError, read_episodes
+from worldmodels.data.episodes import EPISODES_PER_SHARD, EpisodeFileError, read_episodes
 from worldmodels.rollouts.episode import Episode, Outcome
 from worldmodels.rollouts.recording import record_episodes
 from worldmodels.rollouts.sampling import SamplingSummary
@@ -105,7 +105,7 @@ def test_going_on_gives_the_same_shards_and_figures_and_drives_no_stored_episode
     summary = record(folder, rest, scratch)
     assert shards(folder) == shards(tmp_path / "whole")
     assert summary.metrics() == whole.metrics()
-    kept = interrupted_after // EPISODES_A_SHARD * EPISODES_A_SHARD
+    kept = interrupted_after // EPISODES_PER_SHARD * EPISODES_PER_SHARD
     assert rest.played == [one.track_seed for one in EPISODES[kept:]]
     said = capsys.readouterr().out
     assert (f"sample_agent: going on after {kept} episodes" in said) == (kept > 0)

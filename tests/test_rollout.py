@@ -26,7 +26,7 @@ from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.errors import WorldModelsError
 from worldmodels.rollouts import local_engine as rollout
 from worldmodels.rollouts.episode import Episode, Outcome, RolloutError, noise_seed
-from worldmodels.rollouts.local_engine import DEATHS_AT_MOST, LocalEngine, worker_count
+from worldmodels.rollouts.local_engine import MAX_DEATHS, LocalEngine, worker_count
 
 IMAGE_SHAPE = (32, 40)
 BATCH = 3
@@ -333,7 +333,7 @@ def test_nothing_to_play_is_no_outcome(engine: LocalEngine) -> None:
 def test_worn_workers_are_replaced_and_change_no_outcome(
     folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rollout, "EPISODES_A_WORKER", 5)
+    monkeypatch.setattr(rollout, "EPISODES_PER_WORKER", 5)
     episodes = episodes_of_mixed_lengths(40)
     started: list[object] = []
     start = LocalEngine._start
@@ -362,9 +362,9 @@ def test_a_worker_killed_between_two_plays_is_replaced(engine: LocalEngine, fold
 
 
 def test_a_worker_that_hangs_is_replaced(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock leaps by more than `SILENCE_AT_MOST` once the worker hangs; nobody waits."""
+    """The clock leaps by more than `MAX_SILENCE` once the worker hangs; nobody waits."""
     mark = Path(folder) / str(HANGS_ONCE)
-    leap = 2 * rollout.SILENCE_AT_MOST
+    leap = 2 * rollout.MAX_SILENCE
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + (leap if mark.exists() else 0))
     monkeypatch.setattr(rollout, "time", clock)
     episodes = episodes_of_mixed_lengths(3)
@@ -380,7 +380,7 @@ def test_an_episode_that_kills_every_worker_ends_after_three(folder: str) -> Non
         play = engine.play([Episode(track_seed=DIES_ALWAYS, steps=20)])
         with pytest.raises(RolloutError, match=rf"^3 workers died.*track_seed={DIES_ALWAYS}.*-9"):
             list(play)
-    assert DEATHS_AT_MOST == 3
+    assert MAX_DEATHS == 3
     assert (Path(folder) / str(DIES_ALWAYS)).read_text() == "xxx"
 
 

@@ -25,8 +25,8 @@ def test_anything_else_is_refused(arguments: list[str]) -> None:
 
 
 def test_the_second_round_goes_on_from_the_first_on_more_episodes() -> None:
-    assert FIRST.goes_on_from is None
-    assert AGAIN.goes_on_from == FIRST.models != AGAIN.models
+    assert FIRST.previous is None
+    assert AGAIN.previous == FIRST.models != AGAIN.models
     assert AGAIN.episodes[: len(FIRST.episodes)] == FIRST.episodes  # a split leaves theirs alone
     assert len(AGAIN.episodes) > len(FIRST.episodes)
     assert (FIRST.latents, AGAIN.latents) == ("data/latents.h5", "data/latents_again.h5")
@@ -44,7 +44,7 @@ def test_dvc_yaml_says_of_each_stage_what_its_round_reads_and_writes(round_: Rou
     models = round_.models
 
     def before(model: str) -> set[str]:
-        return {f"{round_.goes_on_from}/{model}.h5"} if round_.goes_on_from else set()
+        return {f"{round_.previous}/{model}.h5"} if round_.previous else set()
 
     expected = {
         "train_vae": ({*round_.episodes, *before("vae")}, f"{models}/vae.h5"),
@@ -55,7 +55,7 @@ def test_dvc_yaml_says_of_each_stage_what_its_round_reads_and_writes(round_: Rou
                 f"{models}/vae.h5",
                 f"{models}/memory.h5",
                 *before("controller"),
-                *([CARRIED] if round_.goes_on_from else []),
+                *([CARRIED] if round_.previous else []),
             },
             f"{models}/controller.h5",
         ),

@@ -30,7 +30,8 @@ STEPS = 5
 def agent() -> Agent:
     tiny_vae = VAE((32, 32), 4, rng=np.random.default_rng(1))
     tiny_memory = MDNRNN(4, 8, 2, rng=np.random.default_rng(2))
-    tiny_memory.feature_mean = np.random.default_rng(3).normal(size=12, scale=0.1).astype(np.float32)
+    mean = np.random.default_rng(3).normal(size=12, scale=0.1)
+    tiny_memory.feature_mean = mean.astype(np.float32)
     weights = np.random.default_rng(3).normal(size=(13, 3)).astype(np.float32)
     return Agent(tiny_vae, tiny_memory, LinearController(weights, ("z", "h"), "mean"))
 

@@ -35,7 +35,7 @@ class Checkpoint:
         """Something was: start counting anew."""
         self._saved = time.monotonic()
 
-    def going_on(self, done: str) -> None:
+    def resuming(self, done: str) -> None:
         """Tell the user that the stage goes on after what is done."""
         print(f"{self.stage}: going on after {done}, from {self.folder}", flush=True)
 

@@ -17,7 +17,7 @@ class DiskFullError(WorldModelsError):
 
 
 @contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`: on disk and renamed to it on success, removed on failure.
 
     What a kill leaves behind is written over the next time. A file that is read-only is replaced,
@@ -69,9 +69,9 @@ def require_writable(path: str | Path) -> None:
         )
 
 
-def copy_whole(source: str | Path, target: str | Path) -> None:
-    """Copy a file, as `written_whole` writes one."""
-    with written_whole(target) as temporary:
+def atomic_copy(source: str | Path, target: str | Path) -> None:
+    """Copy a file, as `atomic_write` writes one."""
+    with atomic_write(target) as temporary:
         shutil.copyfile(source, temporary)
 
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from worldmodels.errors import WorldModelsError
-from worldmodels.files import written_whole
+from worldmodels.files import atomic_write
 
 SIGNIFICANT_DIGITS = 6
 
@@ -26,7 +26,7 @@ def write_metrics(path: str | Path, metrics: Metrics) -> None:
         WorldModelsError: one of them is not a finite number.
     """
     rounded = _rounded(metrics, f"{path}: ")
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(rounded, indent=2) + "\n")
 
 
@@ -45,7 +45,7 @@ def _rounded(metrics: Metrics, place: str) -> dict[str, object]:
 
 def write_curve(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Write rows as CSV, floats to six significant digits, None as nothing."""
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         pd.DataFrame(list(rows)).to_csv(
             temporary, index=False, float_format=f"%.{SIGNIFICANT_DIGITS}g", lineterminator="\n"
         )

@@ -79,19 +79,19 @@ def require_seeds(key: str, first: int, count: int) -> None:
     require(key, first, fits, f"0 to {SEEDS - count}, so that {count} seeds stay below 2**31")
 
 
-def require_together(what: str, numbers: int, at_most: int, made_of: Mapping[str, object]) -> None:
+def require_together(what: str, numbers: int, maximum: int, made_of: Mapping[str, object]) -> None:
     """Refuse values that are fine alone and too much together.
 
     Args:
-        what: they amount to. numbers: how many. at_most: how many there may be.
+        what: they amount to. numbers: how many. maximum: how many there may be.
         made_of: the values, by their dotted keys.
 
     Raises:
         ParameterError: names the first key, and what the others are.
     """
-    if numbers > at_most:
+    if numbers > maximum:
         values = ", ".join(f"{key} {cut(repr(value))}" for key, value in made_of.items())
-        problem = f"expected at most {at_most} {what}, got {numbers} from {values}: change one"
+        problem = f"expected at most {maximum} {what}, got {numbers} from {values}: change one"
         raise ParameterError(problem, key=next(iter(made_of)))
 
 

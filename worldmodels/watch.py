@@ -23,13 +23,13 @@ from PIL import Image, ImageDraw, ImageFont
 from worldmodels.arguments import integer
 from worldmodels.car_racing.simulator import FastCarRacing
 from worldmodels.errors import WorldModelsError
-from worldmodels.files import require_writable, written_whole
+from worldmodels.files import atomic_write, require_writable
 from worldmodels.models.agent_process import Agent
 from worldmodels.models.controller import LinearController
 from worldmodels.params import SEEDS
 from worldmodels.pipeline.rounds import AGAIN, FIRST
 from worldmodels.progress import Progress
-from worldmodels.rollouts.film import FRAMES_A_SECOND, Film
+from worldmodels.rollouts.film import FRAMES_PER_SECOND, Film
 from worldmodels.training.evolution_log import CURRENT
 
 STEPS = 1000  # CarRacing's own limit
@@ -180,7 +180,7 @@ def show(moments: Iterator[Moment]) -> None:
             pygame.display.set_caption("World Models")
         window.blit(pygame.surfarray.make_surface(picture.swapaxes(0, 1)), (0, 0))
         pygame.display.flip()
-        clock.tick(FRAMES_A_SECOND)
+        clock.tick(FRAMES_PER_SECOND)
         for event in pygame.event.get():
             left = event.type == pygame.KEYDOWN and event.key == pygame.K_ESCAPE
             if left or event.type == pygame.QUIT:
@@ -211,13 +211,13 @@ def write_film(moments: Iterator[Moment], path: Path, *, steps: int) -> None:
 
 def _write_animated(pictures: Iterator[NDArray[np.uint8]], path: Path) -> None:
     first, *others = map(Image.fromarray, islice(pictures, None, None, EVERY))
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         first.save(
             temporary,
             format=path.suffix[1:],
             save_all=True,
             append_images=others,
-            duration=1000 * EVERY // FRAMES_A_SECOND,
+            duration=1000 * EVERY // FRAMES_PER_SECOND,
             loop=0,
             quality=QUALITY,
             method=6,

@@ -23,15 +23,15 @@ from numpy.typing import NDArray
 
 from worldmodels.car_racing.frames import LARGEST_SIDE, SMALLEST_SIDE
 from worldmodels.car_racing.task import EndReason
-from worldmodels.data.hdf5_files import Format, open_sealed, require_dataset, sealed_file, vet
+from worldmodels.data.hdf5_files import Format, open_sealed, require_dataset, sealed_file, validate
 from worldmodels.errors import WorldModelsError
-from worldmodels.files import written_whole
+from worldmodels.files import atomic_write
 
 SHARDS = "shard-*.h5"
-EPISODES_A_SHARD = 16
-ROWS_A_CHUNK = 32  # of frames: what training reads at once
-ROWS_A_SHARD_AT_MOST = EPISODES_A_SHARD * 1000  # steps of a CarRacing episode
-PRIVILEGED_AT_MOST = 64  # columns
+EPISODES_PER_SHARD = 16
+ROWS_PER_CHUNK = 32  # of frames: what training reads at once
+MAX_ROWS_PER_SHARD = EPISODES_PER_SHARD * 1000  # steps of a CarRacing episode
+MAX_PRIVILEGED = 64  # columns
 
 
 class EpisodeFileError(WorldModelsError):
@@ -43,7 +43,7 @@ FORMAT = Format(
     2,
     EpisodeFileError,
     remedy="`dvc repro` makes the pipeline's own anew",
-    bytes_at_most=1 << 29,  # 16,000 frames of 96 x 96 are 442 MB
+    max_bytes=1 << 29,  # 16,000 frames of 96 x 96 are 442 MB
 )
 
 
@@ -94,10 +94,10 @@ class EpisodeWriter:
         seed: int,
         image_shape: tuple[int, int],
         privileged_columns: Sequence[str],
-        going_on: bool = False,
+        resume: bool = False,
     ) -> None:
         self._folder = Path(folder)
-        if not going_on:
+        if not resume:
             refuse_episodes(folder)
         self._attributes = {
             "environment": environment,
@@ -120,7 +120,7 @@ class EpisodeWriter:
     def write(self, episode: EpisodeData, reason: EndReason) -> None:
         """Add one episode and why it ended; a shard is written when it is full."""
         self._waiting.append((episode, reason))
-        if len(self._waiting) == EPISODES_A_SHARD:
+        if len(self._waiting) == EPISODES_PER_SHARD:
             self._write()
 
     def _write(self) -> None:
@@ -147,7 +147,7 @@ class EpisodeWriter:
                 "frames",
                 (ends[-1], *self._image_shape, 3),
                 np.uint8,
-                chunks=(min(ROWS_A_CHUNK, int(ends[-1])), *self._image_shape, 3),
+                chunks=(min(ROWS_PER_CHUNK, int(ends[-1])), *self._image_shape, 3),
                 compression="gzip",
                 compression_opts=1,
             )
@@ -186,7 +186,7 @@ def place_shards(source: str | Path, target: str | Path) -> None:
     """Let `target` hold the shards of `source` too: as hard links, as copies on another disk."""
     Path(target).mkdir(parents=True, exist_ok=True)
     for shard in sorted(Path(source).glob(SHARDS)):
-        with written_whole(Path(target) / shard.name) as temporary:
+        with atomic_write(Path(target) / shard.name) as temporary:
             try:
                 os.link(shard, temporary)
             except OSError:
@@ -223,7 +223,7 @@ class EpisodeFiles:
             shards += found
         self.episodes: list[EpisodeRows] = []
         shapes: dict[tuple[int, int], Path] = {}
-        vet(shards, FORMAT)
+        validate(shards, FORMAT)
         for shard in shards:
             with open_shard(shard) as file:
                 starts, lengths = file["episode_starts"][:], file["episode_lengths"][:]
@@ -294,9 +294,9 @@ def open_shard(path: Path) -> h5py.File:
 def _require_layout(file: h5py.File) -> None:
     frames = require_dataset(file, "frames", np.uint8, (None, None, None, 3), FORMAT)
     rows, height, width, _ = frames.shape
-    if rows > ROWS_A_SHARD_AT_MOST:
+    if rows > MAX_ROWS_PER_SHARD:
         raise EpisodeFileError(
-            f"{file.filename}: frames: expected at most {ROWS_A_SHARD_AT_MOST}, got {rows}; "
+            f"{file.filename}: frames: expected at most {MAX_ROWS_PER_SHARD}, got {rows}; "
             f"{FORMAT.remedy}"
         )
     if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in (height, width)):
@@ -309,9 +309,9 @@ def _require_layout(file: h5py.File) -> None:
     require_dataset(file, "terminated", np.bool_, (rows,), FORMAT)
     require_dataset(file, "truncated", np.bool_, (rows,), FORMAT)
     columns = require_dataset(file, "privileged", np.float32, (rows, None), FORMAT).shape[1]
-    if columns > PRIVILEGED_AT_MOST:
+    if columns > MAX_PRIVILEGED:
         raise EpisodeFileError(
-            f"{file.filename}: privileged: expected at most {PRIVILEGED_AT_MOST} columns, "
+            f"{file.filename}: privileged: expected at most {MAX_PRIVILEGED} columns, "
             f"got {columns}; {FORMAT.remedy}"
         )
     _, lengths = episode_index(file, rows, FORMAT)

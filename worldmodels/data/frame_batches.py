@@ -13,11 +13,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from worldmodels.data.episodes import FORMAT, ROWS_A_CHUNK, EpisodeFiles, EpisodeRows
+from worldmodels.data.episodes import FORMAT, ROWS_PER_CHUNK, EpisodeFiles, EpisodeRows
 from worldmodels.data.hdf5_files import open_sealed
 from worldmodels.errors import WorldModelsError
 
-BLOCKS_A_BUFFER = 128
+BLOCKS_PER_BUFFER = 128
 
 
 class FrameBatches:
@@ -42,8 +42,8 @@ class FrameBatches:
         self._blocks: list[EpisodeRows] = []
         for index in episodes:
             rows = files.episodes[index]
-            for offset in range(0, rows.length, ROWS_A_CHUNK):
-                length = min(ROWS_A_CHUNK, rows.length - offset)
+            for offset in range(0, rows.length, ROWS_PER_CHUNK):
+                length = min(ROWS_PER_CHUNK, rows.length - offset)
                 self._blocks.append(EpisodeRows(rows.shard, rows.start + offset, length))
         self.frames = sum(block.length for block in self._blocks)
         self.steps = self.frames // batch_size
@@ -63,10 +63,10 @@ class FrameBatches:
     def _batches(self, epoch: int, first_step: int) -> Iterator[NDArray[np.uint8]]:
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self._blocks))
         skip = first_step * self._batch_size
-        buffer = np.empty((BLOCKS_A_BUFFER * ROWS_A_CHUNK, *self._shape[1:]), np.uint8)
+        buffer = np.empty((BLOCKS_PER_BUFFER * ROWS_PER_CHUNK, *self._shape[1:]), np.uint8)
         left = buffer[:0].copy()  # of the last buffer, less than a batch
-        for start in range(0, len(order), BLOCKS_A_BUFFER):
-            blocks = [self._blocks[index] for index in order[start : start + BLOCKS_A_BUFFER]]
+        for start in range(0, len(order), BLOCKS_PER_BUFFER):
+            blocks = [self._blocks[index] for index in order[start : start + BLOCKS_PER_BUFFER]]
             frames_here = sum(block.length for block in blocks)
             if skip >= frames_here:
                 skip -= frames_here

@@ -25,11 +25,11 @@ from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t, h5z
 MEMORY = 1 << 30  # bytes of address space, 0.3 GiB of which Python and the libraries take
 OUT_OF_MEMORY = 3  # exit status
 BLOCK = 16 << 20  # bytes read at once
-CHUNK_AT_MOST = 16 << 20  # bytes, unpacked; the project's own stay below 1.1 MB
-ATTRIBUTES_AT_MOST = 64  # of an object
-ATTRIBUTE_AT_MOST = 64 << 10  # bytes
-TEXTS_AT_MOST = 1 << 20  # bytes of all texts of a file, which lie apart from their datasets
-DEFLATE_AT_MOST = 1032  # times smaller than what it packs: the limit of the algorithm
+MAX_CHUNK = 16 << 20  # bytes, unpacked; the project's own stay below 1.1 MB
+MAX_ATTRIBUTES = 64  # of an object
+MAX_ATTRIBUTE = 64 << 10  # bytes
+MAX_TEXTS = 1 << 20  # bytes of all texts of a file, which lie apart from their datasets
+MAX_DEFLATE = 1032  # times smaller than what it packs: the limit of the algorithm
 FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
 NUMBERS = (
     *(h5t.STD_I8LE, h5t.STD_I16LE, h5t.STD_I32LE, h5t.STD_I64LE),
@@ -42,11 +42,11 @@ class RefusedError(Exception):
     """The file holds something that the project's files do not hold."""
 
 
-def check(path: str, *, bytes_at_most: int, objects_at_most: int) -> None:
+def check(path: str, *, max_bytes: int, max_objects: int) -> None:
     """Look at all of a file and read all of it.
 
     Args:
-        bytes_at_most: in all datasets, unpacked. objects_at_most: groups and datasets.
+        max_bytes: in all datasets, unpacked. max_objects: groups and datasets.
 
     Raises:
         RefusedError: says what it holds. Whatever h5py raises means that it is malformed.
@@ -62,27 +62,27 @@ def check(path: str, *, bytes_at_most: int, objects_at_most: int) -> None:
             if address in seen:
                 raise RefusedError(f"{name}: has two names")
             seen.add(address)
-            if len(seen) > objects_at_most:
-                raise RefusedError(f"expected at most {objects_at_most} groups and datasets")
+            if len(seen) > max_objects:
+                raise RefusedError(f"expected at most {max_objects} groups and datasets")
             if isinstance(found, h5g.GroupID):
-                waiting += _members(name, found, at_most=objects_at_most)
+                waiting += _members(name, found, maximum=max_objects)
                 texts += _read_attributes(name, h5py.Group(found))
             elif isinstance(found, h5d.DatasetID):
                 size += _check_dataset(name, found, file_size=file_size)
-                if size > bytes_at_most:
-                    raise RefusedError(f"expected at most {bytes_at_most} bytes in all datasets")
+                if size > max_bytes:
+                    raise RefusedError(f"expected at most {max_bytes} bytes in all datasets")
                 texts += _read_attributes(name, h5py.Dataset(found))
                 texts += _read_dataset(name, h5py.Dataset(found))
             else:
                 raise RefusedError(f"{name}: expected a group or a dataset, got a named type")
-            if texts > TEXTS_AT_MOST:
-                raise RefusedError(f"expected at most {TEXTS_AT_MOST} bytes of text")
+            if texts > MAX_TEXTS:
+                raise RefusedError(f"expected at most {MAX_TEXTS} bytes of text")
 
 
-def _members(name: str, group: h5g.GroupID, *, at_most: int) -> list[tuple[str, h5o.ObjectID]]:
+def _members(name: str, group: h5g.GroupID, *, maximum: int) -> list[tuple[str, h5o.ObjectID]]:
     """What lies in a group, by its path."""
-    if group.get_num_objs() > at_most:
-        raise RefusedError(f"{name}: expected at most {at_most} members")
+    if group.get_num_objs() > maximum:
+        raise RefusedError(f"{name}: expected at most {maximum} members")
     members = []
     for member in group:
         path = f"{name.rstrip('/')}/{member.decode(errors='replace')}"
@@ -103,12 +103,12 @@ def _check_dataset(name: str, dataset: h5d.DatasetID, *, file_size: int) -> int:
     if not FILTERS.issuperset(filters) or len(set(filters)) < len(filters):
         raise RefusedError(f"{name}: expected filters among {sorted(FILTERS)}, got {filters}")
     size = _size(name, dataset.get_type(), dataset.get_space())
-    if size > file_size * (DEFLATE_AT_MOST if h5z.FILTER_DEFLATE in filters else 1):
+    if size > file_size * (MAX_DEFLATE if h5z.FILTER_DEFLATE in filters else 1):
         raise RefusedError(f"{name}: {size} bytes cannot come from a file of {file_size}")
     if made.get_layout() == h5d.CHUNKED:
         chunk = math.prod(made.get_chunk()) * dataset.get_type().get_size()
-        if chunk > CHUNK_AT_MOST:
-            raise RefusedError(f"{name}: expected chunks of {CHUNK_AT_MOST} bytes, got {chunk}")
+        if chunk > MAX_CHUNK:
+            raise RefusedError(f"{name}: expected chunks of {MAX_CHUNK} bytes, got {chunk}")
     return size
 
 
@@ -128,15 +128,15 @@ def _size(name: str, kind: h5t.TypeID, space: h5s.SpaceID) -> int:
 def _read_attributes(name: str, holder: h5py.Group | h5py.Dataset) -> int:
     """Read all attributes; the bytes of their texts."""
     count = h5a.get_num_attrs(holder.id)
-    if count > ATTRIBUTES_AT_MOST:
-        raise RefusedError(f"{name}: expected at most {ATTRIBUTES_AT_MOST} attributes, got {count}")
+    if count > MAX_ATTRIBUTES:
+        raise RefusedError(f"{name}: expected at most {MAX_ATTRIBUTES} attributes, got {count}")
     texts = 0
     for index in range(count):
         attribute = h5a.open(holder.id, index=index)
         label = f"{name}: attribute {attribute.name.decode(errors='replace')}"
         size = _size(label, attribute.get_type(), attribute.get_space())
-        if size > ATTRIBUTE_AT_MOST:
-            raise RefusedError(f"{label}: expected at most {ATTRIBUTE_AT_MOST} bytes, got {size}")
+        if size > MAX_ATTRIBUTE:
+            raise RefusedError(f"{label}: expected at most {MAX_ATTRIBUTE} bytes, got {size}")
         texts += _length(holder.attrs[attribute.name])
     return texts
 
@@ -147,8 +147,8 @@ def _read_dataset(name: str, dataset: h5py.Dataset) -> int:
         for block in _blocks(dataset.shape, dataset.dtype.itemsize):
             dataset[block]
         return 0
-    if dataset.nbytes > ATTRIBUTE_AT_MOST:
-        raise RefusedError(f"{name}: expected at most {ATTRIBUTE_AT_MOST} bytes of texts")
+    if dataset.nbytes > MAX_ATTRIBUTE:
+        raise RefusedError(f"{name}: expected at most {MAX_ATTRIBUTE} bytes of texts")
     return _length(dataset[()])
 
 
@@ -179,7 +179,7 @@ def _length(value: object) -> int:
 def main() -> None:
     """Check the files that the standard input names; write a line about each when it is done.
 
-    A line in is JSON with `path`, `seconds`, `bytes_at_most` and `objects_at_most`, a line out is
+    A line in is JSON with `path`, `seconds`, `max_bytes` and `max_objects`, a line out is
     null or why the file is refused. Who reads them knows by their number at which file this
     process died.
     """

@@ -33,7 +33,7 @@ from numpy.typing import DTypeLike
 
 from worldmodels.data import hdf5_check
 from worldmodels.errors import WorldModelsError
-from worldmodels.files import written_whole
+from worldmodels.files import atomic_write
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -47,10 +47,10 @@ CHECKER_ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",  # threads cost address space
     "HDF5_PLUGIN_PRELOAD": "::",  # no filters from elsewhere
 }
-SECONDS_A_FILE = 30  # that checking may take, and more for a large file:
-BYTES_A_SECOND = 10 << 20
+SECONDS_PER_FILE = 30  # that checking may take, and more for a large file:
+BYTES_PER_SECOND = 10 << 20
 RACY = 50_000_000  # nanoseconds within which a file may change again at the same time of change
-LIST_AT_MOST = 1 << 20  # bytes of the list of vetted files, some 8,000 lines
+MAX_LIST = 1 << 20  # bytes of the list of validated files, some 8,000 lines
 
 
 @dataclass(frozen=True)
@@ -60,19 +60,19 @@ class Format:
     name, version: what the seal says; lower case and hyphens, and a whole number.
     error: raised for every file that is missing, something else, damaged or unsafe.
     remedy: what to do about one that is wrong.
-    bytes_at_most: in all its datasets together, unpacked.
-    objects_at_most: groups and datasets that it may hold.
+    max_bytes: in all its datasets together, unpacked.
+    max_objects: groups and datasets that it may hold.
     """
 
     name: str
     version: int
     error: type[WorldModelsError]
     remedy: str
-    bytes_at_most: int
-    objects_at_most: int = 1024
+    max_bytes: int
+    max_objects: int = 1024
 
 
-_known_good: set[str] = set()  # keys of files that this process wrote or vetted
+_known_good: set[str] = set()  # keys of files that this process wrote or validated
 _refused: dict[str, str] = {}  # why, by key
 _verified: dict[tuple[str, int, int, int, int], str] = {}  # keys of files that have not changed
 
@@ -87,7 +87,7 @@ def sealed_file(path: str | Path, kind: Format) -> Iterator[h5py.File]:
         the format's error: the file is larger than one of its format may be.
         DiskFullError: there is no room for it.
     """
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         with (
             _DiskFile(temporary) as disk,
             h5py.File(disk, "w", userblock_size=USERBLOCK) as file,
@@ -96,9 +96,9 @@ def sealed_file(path: str | Path, kind: Format) -> Iterator[h5py.File]:
         if disk.error is not None:
             raise disk.error
         length = temporary.stat().st_size
-        if length > kind.bytes_at_most:
+        if length > kind.max_bytes:
             raise kind.error(
-                f"{path}: not saved: expected at most {kind.bytes_at_most} bytes, got {length}"
+                f"{path}: not saved: expected at most {kind.max_bytes} bytes, got {length}"
             )
         digest = seal(temporary, kind)
     _remember([_key(kind, digest)])
@@ -147,7 +147,7 @@ def open_sealed(path: str | Path, kind: Format) -> h5py.File:
     """A file that `sealed_file` wrote, opened to read.
 
     It is read as a whole the first time that a process opens it, to compare its SHA-256. Unless
-    this pipeline wrote or vetted it before, another process then reads it too; see `vet`.
+    this pipeline wrote or validated it before, another process then reads it too; see `validate`.
 
     Raises:
         the format's error: it is missing, of another format or version, cut short, damaged, or
@@ -155,7 +155,7 @@ def open_sealed(path: str | Path, kind: Format) -> h5py.File:
     """
     path = Path(path)
     key = _verified_key(path, kind)
-    vet([path], kind)
+    validate([path], kind)
     if key in _refused:
         raise kind.error(f"{path}: not safe to open: {_refused[key]}; {kind.remedy}")
     try:
@@ -166,7 +166,7 @@ def open_sealed(path: str | Path, kind: Format) -> h5py.File:
         raise kind.error(f"{path}: not an HDF5 file ({error}); {kind.remedy}") from error
 
 
-def vet(paths: Sequence[str | Path], kind: Format) -> list[Path]:
+def validate(paths: Sequence[str | Path], kind: Format) -> list[Path]:
     """Have another process read those of the files that are not known; `open_sealed` then knows.
 
     One process reads them all, which is quicker than one for each `open_sealed`.
@@ -242,7 +242,7 @@ def require_text(file: h5py.File, name: str, kind: Format) -> str:
 
 
 def _key(kind: Format, digest: str) -> str:
-    """What a vetted file is known by: what is safe for one libhdf5 may not be for another, and
+    """What a validated file is known by: what is safe for one libhdf5 may not be for another, and
     what is small enough for one format may not be for another."""
     return f"{h5py.version.hdf5_version} {kind.name} {kind.version} {digest}"
 
@@ -305,10 +305,9 @@ def _digest_that_fits(path: Path, kind: Format, file: BufferedReader, size: int)
     if size != int(length):
         problem = "cut short" if size < int(length) else "grown"
         raise kind.error(f"{path}: {problem}: expected {length} bytes, got {size}; {kind.remedy}")
-    if size > kind.bytes_at_most + OVERHEAD:
+    if size > kind.max_bytes + OVERHEAD:
         raise kind.error(
-            f"{path}: too large: expected at most {kind.bytes_at_most} bytes, got {size}; "
-            f"{kind.remedy}"
+            f"{path}: too large: expected at most {kind.max_bytes} bytes, got {size}; {kind.remedy}"
         )
     got = hashlib.file_digest(file, "sha256").hexdigest()
     if got != digest:
@@ -321,13 +320,13 @@ def _digest_that_fits(path: Path, kind: Format, file: BufferedReader, size: int)
 
 def _check(paths: Sequence[Path], kind: Format) -> tuple[list[str | None], str]:
     """Refusals of the files that `hdf5_check` got through, and how it died if not of all."""
-    seconds = [SECONDS_A_FILE + path.stat().st_size // BYTES_A_SECOND for path in paths]
+    seconds = [SECONDS_PER_FILE + path.stat().st_size // BYTES_PER_SECOND for path in paths]
     requests = [
         {
             "path": str(path.absolute()),
             "seconds": limit,
-            "bytes_at_most": kind.bytes_at_most,
-            "objects_at_most": kind.objects_at_most,
+            "max_bytes": kind.max_bytes,
+            "max_objects": kind.max_objects,
         }
         for path, limit in zip(paths, seconds, strict=True)
     ]
@@ -337,7 +336,7 @@ def _check(paths: Sequence[Path], kind: Format) -> tuple[list[str | None], str]:
             input="\n".join(json.dumps(request) for request in requests).encode(),
             env={**os.environ, **CHECKER_ENVIRONMENT},
             capture_output=True,
-            timeout=sum(seconds) + SECONDS_A_FILE,
+            timeout=sum(seconds) + SECONDS_PER_FILE,
         )
         output, status, complaint = ran.stdout, ran.returncode, ran.stderr
     except subprocess.TimeoutExpired as error:
@@ -362,11 +361,11 @@ def _death(status: int, complaint: bytes, seconds: int) -> str:
 def list_of_vetted() -> Path | None:
     """Where keys are kept from one process to the next: in a project's scratch folder, or nowhere.
 
-    A folder whose scratch/vetted says what is safe is trusted as its dvc.yaml is, which says what
-    to run.
+    A folder whose scratch/validated says what is safe is trusted as its dvc.yaml is, which says
+    what to run.
     """
     root = Path(os.environ.get("DVC_ROOT", "."))
-    return root / "scratch" / "vetted" if (root / "dvc.yaml").is_file() else None
+    return root / "scratch" / "validated" if (root / "dvc.yaml").is_file() else None
 
 
 def _listed() -> set[str]:
@@ -374,7 +373,7 @@ def _listed() -> set[str]:
     if path is None or not path.is_file():
         return set()
     with open(path, errors="replace") as file:
-        return set(file.read(2 * LIST_AT_MOST).splitlines())
+        return set(file.read(2 * MAX_LIST).splitlines())
 
 
 def _remember(keys: Sequence[str]) -> None:
@@ -388,7 +387,7 @@ def _remember(keys: Sequence[str]) -> None:
         path.parent.mkdir(exist_ok=True)
         with open(path, "a+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # stages of a queue share the list
-            if file.tell() > LIST_AT_MOST:
+            if file.tell() > MAX_LIST:
                 file.seek(0)
                 lines = file.read().splitlines(keepends=True)
                 file.truncate(0)

@@ -25,7 +25,7 @@ from worldmodels.data.hdf5_files import (
 )
 from worldmodels.errors import WorldModelsError
 
-ROWS_A_CHUNK = 256
+ROWS_PER_CHUNK = 256
 MAX_LATENT_DIM = 1024  # of every model, and of the parameter
 ROWS_AT_ONCE = 4096  # read to see whether they are finite
 
@@ -39,7 +39,7 @@ FORMAT = Format(
     2,
     LatentFileError,
     remedy="`dvc repro` makes the pipeline's own anew",
-    bytes_at_most=1 << 37,  # 10,000 episodes of 1,000 steps with the longest latents are 82 GB
+    max_bytes=1 << 37,  # 10,000 episodes of 1,000 steps with the longest latents are 82 GB
 )
 
 
@@ -61,7 +61,7 @@ class LatentWriter:
         self._open = ExitStack()
         self._file = self._open.enter_context(sealed_file(path, FORMAT))
         self._file.attrs["vae_digest"] = vae_digest
-        chunk = min(ROWS_A_CHUNK, rows)
+        chunk = min(ROWS_PER_CHUNK, rows)
         for name, width in (("mean", latent_dim), ("log_var", latent_dim), ("action", 3)):
             self._file.create_dataset(name, (rows, width), np.float32, chunks=(chunk, width))
         self._lengths: list[int] = []

@@ -23,7 +23,7 @@ from worldmodels.rollouts.episode import Trace
 from worldmodels.training.evaluation import SOLVED, score
 
 BLUE, RED, ROAD = "#0072B2", "#D55E00", "#D0D0D0"
-BARS_AT_MOST = 50
+MAX_BARS = 50
 WIDTHS = (5, 10, 20, 50, 100)  # of a bar, points of return
 QUANTILES = {0.05: "5 %", 0.25: "25 %", 0.5: "median", 0.75: "75 %", 0.95: "95 %"}
 ARROW = 25.0  # units long
@@ -41,7 +41,7 @@ def draw_returns(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
     mean, std = found["return_mean"], found["return_std"]
     figure = Figure(figsize=(10, 4.8), layout="constrained")
     axes = figure.subplots()
-    width = next((w for w in WIDTHS if np.ptp(returns) <= w * BARS_AT_MOST), WIDTHS[-1])
+    width = next((w for w in WIDTHS if np.ptp(returns) <= w * MAX_BARS), WIDTHS[-1])
     first, last = np.floor(returns.min() / width), np.floor(returns.max() / width) + 1
     edges = width * np.arange(first, last + 1)
     axes.hist(returns, edges.tolist(), color=BLUE, edgecolor="white", linewidth=0.6)

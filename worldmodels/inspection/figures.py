@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from worldmodels.files import written_whole
+from worldmodels.files import atomic_write
 
 DPI = 100
 matplotlib.rcdefaults()  # whatever the user's matplotlibrc says of fonts and colours
@@ -22,5 +22,5 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         picture.save(temporary, format="png", optimize=True)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.files import written_whole
+from worldmodels.files import atomic_write
 
 GAP = 2  # pixels of white between frames, before enlarging
 
@@ -35,5 +35,5 @@ def frame_grid(rows: list[NDArray[np.uint8]], *, scale: int) -> NDArray[np.uint8
 def write_png(path: str | Path, picture: NDArray[np.uint8]) -> None:
     """Write an RGB picture, (height, width, 3) uint8."""
     _, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(encoded.tobytes())

@@ -31,8 +31,8 @@ from worldmodels.shapes import require_shape
 if TYPE_CHECKING:
     from worldmodels.models.vae import VAE
 
-HIDDEN_UNITS_AT_MOST = 4096
-MIXTURES_AT_MOST = 100
+MAX_HIDDEN_UNITS = 4096
+MAX_MIXTURES = 100
 
 Tensor: TypeAlias = tf.Tensor
 
@@ -250,8 +250,8 @@ class MDNRNN:
         """
         stored = load_model(path, cls.KIND)
         latent_dim = stored.whole_number("latent_dim", 1, MAX_LATENT_DIM)
-        hidden_units = stored.whole_number("hidden_units", 1, HIDDEN_UNITS_AT_MOST)
-        mixtures = stored.whole_number("mixtures", 1, MIXTURES_AT_MOST)
+        hidden_units = stored.whole_number("hidden_units", 1, MAX_HIDDEN_UNITS)
+        mixtures = stored.whole_number("mixtures", 1, MAX_MIXTURES)
         vae_digest = stored.text("vae_digest")
         # Before the model is built: the settings may be those of one that fills the memory.
         shapes = _weight_shapes(latent_dim, hidden_units, mixtures)

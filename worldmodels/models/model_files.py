@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 MAKE_ANEW = "`dvc repro` makes the pipeline's own anew"
-SETTINGS_AT_MOST = 64 << 10  # characters
+MAX_SETTINGS = 64 << 10  # characters
 
 Setting: TypeAlias = int | float | str | list[int] | list[str]
 
@@ -46,7 +46,7 @@ FORMAT = Format(
     2,
     ModelFileError,
     remedy=MAKE_ANEW,
-    bytes_at_most=1 << 30,
+    max_bytes=1 << 30,
 )
 
 
@@ -167,14 +167,14 @@ def load_model(path: str | Path, kind: str) -> StoredModel:
 
 def _settings(path: Path, text: str) -> dict[str, Setting]:
     try:
-        if len(text) > SETTINGS_AT_MOST:
+        if len(text) > MAX_SETTINGS:
             raise ValueError(f"{len(text)} characters")
         settings = json.loads(text)
         if not isinstance(settings, dict):
             raise ValueError(f"a {type(settings).__name__}")
     except (ValueError, RecursionError) as error:
         raise ModelFileError(
-            f"{path}: settings: expected a JSON object of at most {SETTINGS_AT_MOST} characters, "
+            f"{path}: settings: expected a JSON object of at most {MAX_SETTINGS} characters, "
             f"got something else ({error}); {MAKE_ANEW}"
         ) from error
     return settings

@@ -38,9 +38,9 @@ from worldmodels.training.controller_params import ControllerParams
 from worldmodels.training.evaluation import EvaluationParams
 
 # Measured: a training step of V takes 430 bytes a pixel, 7 GB at this limit.
-PIXELS_A_BATCH = 2**24  # 4,096 frames of 64 x 64; the paper's 100 have 409,600
+PIXELS_PER_BATCH = 2**24  # 4,096 frames of 64 x 64; the paper's 100 have 409,600
 # A training step of M takes up to 41 bytes for each number that it predicts or remembers: 5.5 GB.
-NUMBERS_A_BATCH = 2**27  # the paper's sizes have 73 million
+NUMBERS_PER_BATCH = 2**27  # the paper's sizes have 73 million
 # Adam keeps three numbers for each weight, a rollout worker two: 0.5 GB a worker while it loads.
 MEMORY_WEIGHTS = 2**27  # the paper's have 418,000
 # Python tuples of windows: 2 GB.
@@ -116,7 +116,7 @@ class AllParams:
             ("encoding.batch_size", self.encoding.batch_size),
         ):
             pixels = batch_size * height * width
-            require_together("pixels a batch", pixels, PIXELS_A_BATCH, {key: batch_size, **shape})
+            require_together("pixels a batch", pixels, PIXELS_PER_BATCH, {key: batch_size, **shape})
         training, _ = split_episodes(self.sampling.episodes, self.base.validation_share)
         for key, batch_size in (
             ("vae.batch_size", self.vae.batch_size),
@@ -155,7 +155,7 @@ class AllParams:
             require_together(
                 "numbers a batch",
                 steps * (memory.hidden_units + predicted),
-                NUMBERS_A_BATCH,
+                NUMBERS_PER_BATCH,
                 {f"{group}.batch_size": params.batch_size, **length, **sizes},
             )
             episodes = {f"{name}.episodes": driven[name].episodes for name in folders}
@@ -185,12 +185,12 @@ class AllParams:
             ("controller", self.controller),
             ("controller_again", self.controller_again),
         ):
-            for key, count, at_most in (
+            for key, count, maximum in (
                 (f"{group}.population", params.population, CANDIDATE_NUMBERS),
                 (f"{group}.generations", params.generations, MEAN_NUMBERS),
             ):
                 what = f"numbers in all, {numbers} each"
-                require_together(what, count * numbers, at_most, {key: count, **sizes})
+                require_together(what, count * numbers, maximum, {key: count, **sizes})
         for group, driving, latent in (
             ("controller", self.controller, self.controller.latent),
             ("controller_again", self.controller_again, self.controller_again.latent),

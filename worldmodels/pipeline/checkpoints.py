@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from worldmodels.checkpoint import Checkpoint
-from worldmodels.files import written_whole
+from worldmodels.files import atomic_write
 from worldmodels.params import flatten, read_params
 from worldmodels.pipeline.dvc_files import LockedStage, dvc_md5, read_locked_stages, read_stages
 from worldmodels.pipeline.environment import environment
@@ -46,7 +46,7 @@ def stage_checkpoint(stage: str) -> Iterator[Checkpoint]:
         _remove_oldest(folder)
         yield Checkpoint(stage, folder)
         outs = {path: dvc_md5(Path(path)) for path in read_stages(Path(), [])[stage].outs}
-        with written_whole(folder / FINISHED) as temporary:
+        with atomic_write(folder / FINISHED) as temporary:
             temporary.write_text(json.dumps({**asdict(inputs), "outs": outs}, default=str))
 
 

@@ -13,7 +13,7 @@ import os
 import platform
 from pathlib import Path
 
-from worldmodels.files import written_whole
+from worldmodels.files import atomic_write
 from worldmodels.inherited import RECORDED
 
 RECORD = Path("metrics/environment.json")
@@ -61,7 +61,7 @@ def record_environment(stage: str, path: Path = RECORD) -> None:
         for text, stages in sorted(stages_of.items())
         if stages
     ]
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(records, indent=2, sort_keys=True) + "\n")
 
 

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node
 
 from worldmodels.errors import WorldModelsError
-from worldmodels.files import written_whole
+from worldmodels.files import atomic_write
 from worldmodels.params import flatten, read_params
 
 GAP = 2  # the spaces before an end-of-line comment whose value is too long for the column
@@ -88,7 +88,7 @@ def apply_preset(name: str, root: Path) -> list[Change]:
             f"{preset_path}: expected values that mean the same in their place in {params_path}, "
             f"got other ones; put quotes around texts; {params_path} was left as it is"
         )
-    with written_whole(params_path) as temporary:
+    with atomic_write(params_path) as temporary:
         temporary.write_bytes(text.encode())  # write_text would make CRLF of LF somewhere
         shutil.copymode(params_path, temporary)
     return changes

@@ -24,13 +24,13 @@ class Round:
     suffix: of the names of its stages, parameter groups and files.
     episodes: folders of what V and M learn from.
     models: folder of its vae.h5, memory.h5 and controller.h5.
-    goes_on_from: folder of the models that it starts with; None for new ones.
+    previous: folder of the models that it starts with; None for new ones.
     """
 
     suffix: str
     episodes: tuple[str, ...]
     models: str
-    goes_on_from: str | None
+    previous: str | None
 
     def named(self, name: str) -> str:
         """The round's own stage, parameter group, file or metric of this name."""

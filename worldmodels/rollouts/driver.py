@@ -19,8 +19,8 @@ from worldmodels.params import require, require_seeds
 from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, noise_seed
 
 POLICY = "centre_line"  # what episode files call it
-EPISODES_AT_MOST = 200  # an interrupted stage drives them anew: under a minute
-SPEEDS_AT_MOST = 100  # one for each episode, or fewer
+MAX_EPISODES = 200  # an interrupted stage drives them anew: under a minute
+MAX_SPEEDS = 100  # one for each episode, or fewer
 FASTEST = 100.0  # units a second, what the car reaches on a straight
 
 
@@ -39,15 +39,15 @@ class DrivingParams:
     first_seed: int
 
     def __post_init__(self) -> None:
-        episodes_fit = 1 <= self.episodes <= EPISODES_AT_MOST
-        require("episodes", self.episodes, episodes_fit, f"1 to {EPISODES_AT_MOST}")
+        episodes_fit = 1 <= self.episodes <= MAX_EPISODES
+        require("episodes", self.episodes, episodes_fit, f"1 to {MAX_EPISODES}")
         require("steps", self.steps, 2 <= self.steps <= MAX_STEPS, f"2 to {MAX_STEPS}")
         require(
             "speeds",
             self.speeds,
-            1 <= len(self.speeds) <= SPEEDS_AT_MOST
+            1 <= len(self.speeds) <= MAX_SPEEDS
             and all(1 <= speed <= FASTEST for speed in self.speeds),
-            f"1 to {SPEEDS_AT_MOST} numbers, each from 1 to {FASTEST:g}",
+            f"1 to {MAX_SPEEDS} numbers, each from 1 to {FASTEST:g}",
         )
         require_seeds("first_seed", self.first_seed, self.episodes)
 
@@ -74,9 +74,9 @@ class CentreLineDriver:
     PULL = 0.06  # radians of steering a unit beside the line
     ALIGN = 1.0  # radians of steering a radian off the road's direction
     CALM = 0.02  # radians of steering a radian a second of turning more than the road does
-    GAS_AT_MOST = 0.5  # the rear wheels spin above, and the car with them
+    MAX_GAS = 0.5  # the rear wheels spin above, and the car with them
     GAS = 0.1  # a unit a second below the target
-    BRAKE_AT_MOST = 0.15
+    MAX_BRAKE = 0.15
     BRAKE = 0.02  # a unit a second above it
 
     def __init__(self, speed: float, *, offset: float) -> None:
@@ -100,8 +100,8 @@ class CentreLineDriver:
             - self.CALM * (now["angular_velocity"] - now["speed"] * curvature)
         )
         steering = min(max(-to_the_left, -1.0), 1.0)
-        gas = min(max(self.GAS * too_slow, 0.0), self.GAS_AT_MOST)
-        brake = min(max(-self.BRAKE * too_slow, 0.0), self.BRAKE_AT_MOST)
+        gas = min(max(self.GAS * too_slow, 0.0), self.MAX_GAS)
+        brake = min(max(-self.BRAKE * too_slow, 0.0), self.MAX_BRAKE)
         return np.array([steering, gas, brake], np.float32)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from worldmodels.errors import WorldModelsError
 
-FRAMES_A_SECOND = 50  # CarRacing's own clock
+FRAMES_PER_SECOND = 50  # CarRacing's own clock
 # No encoder settings and versions in the file, and one thread: the same frames give the same bytes.
 SAME_BYTES = [
     "-fflags",
@@ -53,7 +53,7 @@ class Film:
             self._ffmpeg = imageio_ffmpeg.write_frames(
                 str(self._temporary),
                 (width, height),
-                fps=FRAMES_A_SECOND,
+                fps=FRAMES_PER_SECOND,
                 codec="libx264",
                 quality=None,
                 macro_block_size=2,

@@ -30,9 +30,9 @@ from worldmodels.rollouts.cores import core_count
 from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, RolloutError
 from worldmodels.rollouts.policies import Policy
 
-DEATHS_AT_MOST = 3  # of workers on the same episode, before the episode itself is suspected
-EPISODES_A_WORKER = 1024  # then it is replaced: pybox2d leaks 1 to 3 kB at every reset
-SILENCE_AT_MOST = 120.0  # seconds without a sign of life before a worker counts as hung
+MAX_DEATHS = 3  # of workers on the same episode, before the episode itself is suspected
+EPISODES_PER_WORKER = 1024  # then it is replaced: pybox2d leaks 1 to 3 kB at every reset
+MAX_SILENCE = 120.0  # seconds without a sign of life before a worker counts as hung
 SIGN_OF_LIFE_EVERY = 5.0  # seconds
 
 
@@ -149,7 +149,7 @@ class _Handle:
     @property
     def worn(self) -> bool:
         """Has it had its share of resets?"""
-        return self.episodes >= EPISODES_A_WORKER
+        return self.episodes >= EPISODES_PER_WORKER
 
 
 class LocalEngine:
@@ -195,7 +195,7 @@ class LocalEngine:
     ) -> Iterator[Outcome]:
         """Play all episodes; yield their outcomes in the order of `episodes`, each as soon as it
         and all before it have ended. A worker that dies or hangs is replaced and its episodes are
-        played again; one that has played `EPISODES_A_WORKER` is replaced when its last has ended.
+        played again; one that has played `EPISODES_PER_WORKER` is replaced when its last has ended.
 
         Raises:
             RolloutError: a worker reported an error, or an episode killed three workers.
@@ -230,7 +230,7 @@ class LocalEngine:
                     handle.jobs.discard(job)
                     outcomes[job] = outcome
             for handle in list(self._handles):
-                if handle.jobs and time.monotonic() - handle.heard > SILENCE_AT_MOST:
+                if handle.jobs and time.monotonic() - handle.heard > MAX_SILENCE:
                     self._replace(handle, episodes, waiting, deaths, candidates)
             while following in outcomes:
                 yield outcomes.pop(following)
@@ -295,7 +295,7 @@ class LocalEngine:
         self._end(handle)
         for job in sorted(handle.jobs, reverse=True):
             deaths[job] += 1
-            if deaths[job] >= DEATHS_AT_MOST:
+            if deaths[job] >= MAX_DEATHS:
                 raise RolloutError(
                     f"{deaths[job]} workers died while they played {episodes[job]}: "
                     f"the last with exit code {handle.process.exitcode}; "

@@ -55,7 +55,7 @@ def record_episodes(
         driven = keep_whole_shards(shards)
         summary = SamplingSummary()
         if driven:
-            checkpoint.going_on(f"{driven} episodes")
+            checkpoint.resuming(f"{driven} episodes")
             for episode in read_episodes(shards):
                 summary.add(episode)
         writer = EpisodeWriter(
@@ -65,7 +65,7 @@ def record_episodes(
             seed=seed,
             image_shape=image_shape,
             privileged_columns=task.columns,
-            going_on=True,
+            resume=True,
         )
         progress = Progress(checkpoint.stage, len(episodes), "episodes", done=driven)
         with writer, progress:

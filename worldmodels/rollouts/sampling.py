@@ -13,7 +13,7 @@ from worldmodels.params import require, require_seeds
 from worldmodels.rollouts.episode import Episode, noise_seed
 from worldmodels.rollouts.policies import PolicyName
 
-EPISODES_AT_MOST = 100_000  # ten times the paper's
+MAX_EPISODES = 100_000  # ten times the paper's
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class DrivesParams:
     first_seed: int
 
     def __post_init__(self) -> None:
-        episodes_fit = 2 <= self.episodes <= EPISODES_AT_MOST
-        require("episodes", self.episodes, episodes_fit, f"2 to {EPISODES_AT_MOST}")
+        episodes_fit = 2 <= self.episodes <= MAX_EPISODES
+        require("episodes", self.episodes, episodes_fit, f"2 to {MAX_EPISODES}")
         require("steps", self.steps, 2 <= self.steps <= MAX_STEPS, f"2 to {MAX_STEPS}")
         require(
             "patience",

@@ -20,8 +20,8 @@ AT_MOST = {  # the paper: 16 episodes, 1,800 generations
     "validation_every": 100_000,
     "validation_episodes": 100_000,
 }
-EPISODES_A_GENERATION = 2**20  # their list and what came of them take half a gigabyte
-ENVIRONMENTS_A_WORKER = 256  # of 6 MB each
+EPISODES_PER_GENERATION = 2**20  # their list and what came of them take half a gigabyte
+ENVIRONMENTS_PER_WORKER = 256  # of 6 MB each
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,15 @@ class ControllerParams:
     def __post_init__(self) -> None:
         require_inputs(self.inputs)
         require("population", self.population, 2 <= self.population <= 4096, "2 to 4096")
-        for name, at_most in AT_MOST.items():
-            fits = 1 <= getattr(self, name) <= at_most
-            require(name, getattr(self, name), fits, f"1 to {at_most}")
+        for name, maximum in AT_MOST.items():
+            fits = 1 <= getattr(self, name) <= maximum
+            require(name, getattr(self, name), fits, f"1 to {maximum}")
         further = self.finalist_episodes
         require("finalist_episodes", further, 0 <= further <= 10_000, "0 to 10000")
         require_together(
             "episodes a generation",
-            self.episodes_a_generation,
-            EPISODES_A_GENERATION,
+            self.episodes_per_generation,
+            EPISODES_PER_GENERATION,
             {
                 "episodes": self.episodes,
                 "population": self.population,
@@ -109,9 +109,9 @@ class ControllerParams:
             self.patience is None or 1 <= self.patience <= MAX_STEPS,
             f"1 to {MAX_STEPS}, or null",
         )
-        batch_size_fits = 1 <= self.batch_size <= ENVIRONMENTS_A_WORKER
-        require("batch_size", self.batch_size, batch_size_fits, f"1 to {ENVIRONMENTS_A_WORKER}")
-        require_seeds("first_seed", self.first_seed, self.generations * self.tracks_a_generation)
+        batch_size_fits = 1 <= self.batch_size <= ENVIRONMENTS_PER_WORKER
+        require("batch_size", self.batch_size, batch_size_fits, f"1 to {ENVIRONMENTS_PER_WORKER}")
+        require_seeds("first_seed", self.first_seed, self.generations * self.tracks_per_generation)
         validations = self.validation_episodes
         require_seeds("validation_first_seed", self.validation_first_seed, validations)
 
@@ -122,27 +122,27 @@ class ControllerParams:
         return self.population // 2
 
     @property
-    def tracks_a_generation(self) -> int:
+    def tracks_per_generation(self) -> int:
         """New tracks that a generation takes."""
         return (self.episodes + self.finalist_episodes) * self.scouting
 
     @property
-    def episodes_a_generation(self) -> int:
+    def episodes_per_generation(self) -> int:
         """Episodes that a generation's candidates, and its mean vector scouting, drive."""
-        scouted = self.tracks_a_generation if self.scouting > 1 else 0
+        scouted = self.tracks_per_generation if self.scouting > 1 else 0
         return self.population * self.episodes + self.finalists * self.finalist_episodes + scouted
 
     @property
     def training_seeds(self) -> range:
         """Track seeds that candidates are ranked on, those included that scouting passed over."""
-        tracks = self.generations * self.tracks_a_generation
+        tracks = self.generations * self.tracks_per_generation
         return range(self.first_seed, self.first_seed + tracks)
 
     def generation_seeds(self, generation: int) -> range:
         """Those of `training_seeds` that a generation, from 1 on, has to itself. In this order, or
         from the hardest on where they were scouted, all its candidates drive the first `episodes`
         of them, and finalists the `finalist_episodes` that follow."""
-        tracks = self.tracks_a_generation
+        tracks = self.tracks_per_generation
         return self.training_seeds[(generation - 1) * tracks : generation * tracks]
 
     @property

@@ -14,14 +14,14 @@ import numpy as np
 from worldmodels.car_racing.task import MAX_STEPS
 from worldmodels.checkpoint import Checkpoint
 from worldmodels.errors import WorldModelsError
-from worldmodels.files import written_whole
+from worldmodels.files import atomic_write
 from worldmodels.params import require, require_seeds
 from worldmodels.rollouts.episode import Episode, Outcome, Trace
 
 COLUMNS = ["episode", "seed", "return", "steps", "tiles", "end"]  # of metrics/episodes.csv
 SOLVED = 900.0  # the mean over 100 episodes that gym asks for
-EPISODES_AT_MOST = 100_000
-ENVIRONMENTS_A_WORKER = 256  # of 4 MB each
+MAX_EPISODES = 100_000
+ENVIRONMENTS_PER_WORKER = 256  # of 4 MB each
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class EvaluationParams:
     batch_size: int
 
     def __post_init__(self) -> None:
-        episodes_fit = 1 <= self.episodes <= EPISODES_AT_MOST
-        require("episodes", self.episodes, episodes_fit, f"1 to {EPISODES_AT_MOST}")
+        episodes_fit = 1 <= self.episodes <= MAX_EPISODES
+        require("episodes", self.episodes, episodes_fit, f"1 to {MAX_EPISODES}")
         require("steps", self.steps, 1 <= self.steps <= MAX_STEPS, f"1 to {MAX_STEPS}")
         require_seeds("first_seed", self.first_seed, self.episodes)
-        batch_size_fits = 1 <= self.batch_size <= ENVIRONMENTS_A_WORKER
-        require("batch_size", self.batch_size, batch_size_fits, f"1 to {ENVIRONMENTS_A_WORKER}")
+        batch_size_fits = 1 <= self.batch_size <= ENVIRONMENTS_PER_WORKER
+        require("batch_size", self.batch_size, batch_size_fits, f"1 to {ENVIRONMENTS_PER_WORKER}")
 
     @property
     def seeds(self) -> range:
@@ -89,13 +89,13 @@ class EvaluationLog:
                 self.rows = []
                 checkpoint.lost(error)
             else:
-                checkpoint.going_on(f"{len(self.rows)} episodes")
+                checkpoint.resuming(f"{len(self.rows)} episodes")
 
     def add(self, outcome: Outcome) -> None:
         """Save the next episode's outcome; it has a trace."""
         assert outcome.trace is not None
         with (
-            written_whole(self._trace_file(len(self.rows))) as temporary,
+            atomic_write(self._trace_file(len(self.rows))) as temporary,
             temporary.open("wb") as file,
         ):
             np.savez(file, path=outcome.trace.path, road=outcome.trace.road)
@@ -109,7 +109,7 @@ class EvaluationLog:
                 "end": outcome.reason,
             }
         )
-        with written_whole(self._path) as temporary:
+        with atomic_write(self._path) as temporary:
             temporary.write_text(json.dumps(self.rows))
 
     @property

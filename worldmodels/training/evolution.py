@@ -21,7 +21,7 @@ from worldmodels.errors import WorldModelsError
 from worldmodels.rollouts.engine import Engine
 from worldmodels.rollouts.episode import Episode, noise_seed
 from worldmodels.training.controller_params import ControllerParams
-from worldmodels.training.evolution_log import EvolutionLog, Told, Validation
+from worldmodels.training.evolution_log import EvolutionLog, GenerationResult, Validation
 
 
 @dataclass(frozen=True)
@@ -124,19 +124,19 @@ def evolve(
             sigma = min(float(np.mean(strategy.stds)), params.max_sigma)
             strategy = _strategy(strategy.mean, sigma, params, rng=rng)
         candidates = np.array(strategy.ask())
-        told = log.told.get(generation)
-        if told is not None:
-            strategy.tell(candidates, _costs(told))
+        result = log.results.get(generation)
+        if result is not None:
+            strategy.tell(candidates, _costs(result))
             log.check(generation, strategy.mean)
         else:
             tracks, scouted, scouting_frames = _scout(
                 strategy.mean, params.generation_seeds(generation), params, engine, seed=seed
             )
             returns, scores, frames_here = _rank(candidates, tracks, params, engine, seed=seed)
-            told = Told(returns, scores, scouted, frames_here + scouting_frames)
-            strategy.tell(candidates, _costs(told))
-            log.add(generation, told, strategy.mean)
-        frames += told.frames
+            result = GenerationResult(returns, scores, scouted, frames_here + scouting_frames)
+            strategy.tell(candidates, _costs(result))
+            log.add(generation, result, strategy.mean)
+        frames += result.frames
         validation = None
         if generation % params.validation_every == 0 or generation == params.generations:
             validation = log.validations.get(generation)
@@ -146,10 +146,10 @@ def evolve(
         yield Generation(
             generation,
             frames,
-            float(np.mean(told.returns)),
-            float(np.std(told.returns)),
-            float(np.max(told.returns)),
-            float(np.mean(told.scouted)) if told.scouted else np.nan,
+            float(np.mean(result.returns)),
+            float(np.std(result.returns)),
+            float(np.max(result.returns)),
+            float(np.mean(result.scouted)) if result.scouted else np.nan,
             float(np.mean(strategy.stds)),  # sigma itself runs on where max_sigma caps it
             strategy.mean.copy(),
             validation,
@@ -180,9 +180,9 @@ def _restarts(generation: int, restart_every: int | None) -> bool:
     return restart_every is not None and generation > 1 and (generation - 1) % restart_every == 0
 
 
-def _costs(told: Told) -> NDArray[np.float64]:
+def _costs(result: GenerationResult) -> NDArray[np.float64]:
     """What CMA-ES minimises."""
-    return -np.array(told.scores)
+    return -np.array(result.scores)
 
 
 def _scout(

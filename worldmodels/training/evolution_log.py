@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from worldmodels.checkpoint import Checkpoint
 from worldmodels.errors import WorldModelsError
-from worldmodels.files import written_whole
+from worldmodels.files import atomic_write
 
 FILE = "evolution.json"
 CURRENT = "controller.h5"  # beside it: the mean as it stands, for whoever follows the evolution
 
 
 @dataclass(frozen=True)
-class Told:
-    """How a generation's candidates drove, and what CMA-ES was told of it.
+class GenerationResult:
+    """How a generation's candidates drove, and what CMA-ES is told of it.
 
     returns: each candidate's mean return on the tracks that all of them drove.
     scores: what they were ranked by, the highest best, as CMA-ES was told it.
@@ -55,10 +55,10 @@ class EvolutionLog:
 
     def __init__(self, checkpoint: Checkpoint | None) -> None:
         self._checkpoint = checkpoint
-        self.told: dict[int, Told] = {}
+        self.results: dict[int, GenerationResult] = {}
         self.validations: dict[int, Validation] = {}
         self.starts: list[Validation] = []
-        self._mean_digest = ""  # after the last of `told`
+        self._mean_digest = ""  # after the last of `results`
         if checkpoint is None or not (checkpoint.folder / FILE).exists():
             return
         try:
@@ -66,16 +66,16 @@ class EvolutionLog:
         except WorldModelsError as error:
             checkpoint.lost(error)
         else:
-            checkpoint.going_on(f"generation {len(self.told)}")
+            checkpoint.resuming(f"generation {len(self.results)}")
 
     def add_start(self, validation: Validation) -> None:
         """Save the validation of the next start."""
         self.starts.append(validation)
         self._save()
 
-    def add(self, generation: int, told: Told, mean: NDArray[np.float64]) -> None:
+    def add(self, generation: int, result: GenerationResult, mean: NDArray[np.float64]) -> None:
         """Save what a generation's driving told, and which mean vector that led to."""
-        self.told[generation] = told
+        self.results[generation] = result
         self._mean_digest = _digest(mean)
         self._save()
 
@@ -90,7 +90,7 @@ class EvolutionLog:
         Raises:
             WorldModelsError: it is another.
         """
-        if generation == len(self.told) and _digest(mean) != self._mean_digest:
+        if generation == len(self.results) and _digest(mean) != self._mean_digest:
             raise WorldModelsError(
                 f"generation {generation}: expected the same mean vector from the same scores, got "
                 "another: this machine computes otherwise than it did; remove the stage's folder "
@@ -102,18 +102,21 @@ class EvolutionLog:
             return
         described = {
             "starts": [asdict(one) for one in self.starts],
-            "told": [asdict(self.told[generation]) for generation in sorted(self.told)],
+            "results": [asdict(self.results[generation]) for generation in sorted(self.results)],
             "validations": {number: asdict(one) for number, one in self.validations.items()},
             "mean_digest": self._mean_digest,
         }
-        with written_whole(self._checkpoint.folder / FILE) as temporary:
+        with atomic_write(self._checkpoint.folder / FILE) as temporary:
             temporary.write_text(json.dumps(described))
 
     def _read(self, checkpoint: Checkpoint) -> None:
         path = checkpoint.folder / FILE
         try:
             described = json.loads(path.read_text())
-            told = {number: Told(**one) for number, one in enumerate(described["told"], 1)}
+            results = {
+                number: GenerationResult(**one)
+                for number, one in enumerate(described["results"], 1)
+            }
             validations = {
                 int(number): Validation(**one) for number, one in described["validations"].items()
             }
@@ -121,7 +124,7 @@ class EvolutionLog:
             self._mean_digest = described["mean_digest"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise WorldModelsError(f"{path}: expected an evolution's log, got {error!r}") from error
-        self.told, self.validations, self.starts = told, validations, starts
+        self.results, self.validations, self.starts = results, validations, starts
 
 
 def _digest(mean: NDArray[np.float64]) -> str:

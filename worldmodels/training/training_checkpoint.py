@@ -31,7 +31,7 @@ FORMAT = Format(
     version=1,
     error=TrainingCheckpointError,
     remedy="the stage starts anew without it",
-    bytes_at_most=4 << 30,  # a model's weights three times: Adam keeps two numbers for each
+    max_bytes=4 << 30,  # a model's weights three times: Adam keeps two numbers for each
 )
 
 
@@ -91,7 +91,7 @@ class TrainingCheckpoint:
             return Position()
         for variable, value in zip(self._variables, values, strict=True):
             variable.assign(value)
-        self._checkpoint.going_on(f"epoch {position.epoch}, step {position.step} of the next")
+        self._checkpoint.resuming(f"epoch {position.epoch}, step {position.step} of the next")
         return position
 
     def save(self, position: Position) -> None:
