@@ -19,7 +19,7 @@ elif ! grep -qs no_scm .dvc/config.local; then \
 fi
 endef
 # Stages whose models `dvc push` puts into trained/: all but `push: false` in dvc.yaml.
-MODELS := train_vae train_memory evolve train_vae_again train_memory_again carry_over evolve_again
+MODELS := train_vae train_memory evolve train_vae_again train_memory_again transfer evolve_again
 
 # Columns of `make experiments`: the score, and what is named by group and key, a parameter.
 SHOWN := Experiment|val_return_again|return_|[a-z_]+\.[a-z_]+$$$$

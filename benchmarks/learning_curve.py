@@ -60,7 +60,7 @@ def learning_curve(run: Path) -> tuple[list[Point], Point]:
         frames += _read(metrics / f"{sampling}.json")["frames"]
         spent += sum(core_seconds[stage] for stage in (sampling, *training))
         if round_ is AGAIN:
-            spent += core_seconds["carry_over"]
+            spent += core_seconds["transfer"]
         curve = pd.read_csv(metrics / f"{round_.named('validation_curve')}.csv")
         columns = ("frames", "validation_return", "validation_std")
         driven, scores, stds = (curve[column].tolist() for column in columns)

@@ -25,7 +25,6 @@ from worldmodels.pipeline.rounds import Round, chosen_round
 from worldmodels.pipeline.stage_run import run_stage
 from worldmodels.progress import Progress, announce
 
-FRAMES_PER_SECOND = 1700  # of a default run on two cores without AVX512
 ACTIVE = 0.01  # variance of a mean above which a latent dimension counts as used
 
 
@@ -39,7 +38,7 @@ def main(round_: Round) -> None:
     files = EpisodeFiles(*round_.episodes)
     vae = VAE.load(vae_path)
     files.require_image_shape(vae.image_shape)
-    announce(stage, f"{files.rows} frames", seconds=files.rows / FRAMES_PER_SECOND)
+    announce(stage, f"{files.rows} frames")
     encoder = Encoder(vae, batch_size=params.batch_size)
     sums, squares, kl = np.zeros(vae.latent_dim), np.zeros(vae.latent_dim), 0.0
     writer = LatentWriter(

@@ -27,7 +27,6 @@ from worldmodels.training.evaluation import (
     score,
 )
 
-FRAMES_PER_SECOND = 130  # of a default run on two cores without AVX512: stock gym draws slowly
 PICTURES = 8  # frames in the strip
 
 
@@ -40,7 +39,6 @@ def main(checkpoint: Checkpoint) -> None:
     announce(
         "evaluate",
         f"{params.episodes} episodes of stock gym CarRacing-v2",
-        seconds=params.episodes * params.steps / FRAMES_PER_SECOND,
     )
     film, picture = checkpoint.folder / "drive.mp4", checkpoint.folder / "drive.png"
     log = EvaluationLog(checkpoint)

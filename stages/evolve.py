@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from functools import partial
 
@@ -19,7 +18,7 @@ from worldmodels.models.determinism import hide_gpu
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE
 from worldmodels.params import BaseParams, load_group
-from worldmodels.pipeline.rounds import CARRIED, Round, chosen_round
+from worldmodels.pipeline.rounds import TRANSFERRED, Round, chosen_round
 from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.progress import Progress, announce
 from worldmodels.rollouts.engine import make_engine
@@ -33,9 +32,6 @@ from worldmodels.training.evolution import (
 )
 from worldmodels.training.evolution_log import CURRENT, EvolutionLog
 
-FRAMES_PER_SECOND = 1250  # of a default run on two cores without AVX512
-FRAMES_AN_EPISODE = 650  # of the same run, with the default patience
-
 
 def main(round_: Round, checkpoint: Checkpoint) -> None:
     base = load_group("base", BaseParams)
@@ -48,9 +44,6 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
         params.inputs, latent_dim=memory.latent_dim, hidden_units=memory.hidden_units
     )
     starts = _starts(round_, layer.parameters)
-    validations = len(starts) + math.ceil(params.generations / params.validation_every)
-    frames = params.generations * params.episodes_per_generation * FRAMES_AN_EPISODE
-    frames += validations * params.validation_episodes * params.steps
     tracks = f"{params.episodes} tracks"
     if params.scouting > 1:
         tracks = f"the hardest {params.episodes} of {params.tracks_per_generation} tracks"
@@ -60,7 +53,6 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
         checkpoint.stage,
         f"{params.generations} generations of {params.population} candidates on "
         f"{tracks}, {layer.parameters} parameters each",
-        seconds=frames / FRAMES_PER_SECOND,
     )
 
     def controller(generation: Generation) -> LinearController:
@@ -123,10 +115,10 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
 
 def _starts(round_: Round, size: int) -> dict[str, NDArray[np.float64]]:
     """What the search may begin with: zeros in the first round; in the second the first's
-    controller, carried over to the new V and M, or as it was."""
+    controller, transferred to the new V and M, or as it was."""
     if round_.previous is None:
         return {"zeros": np.zeros(size)}
-    paths = {"carried_over": CARRIED, "as_it_was": f"{round_.previous}/controller.h5"}
+    paths = {"transferred": TRANSFERRED, "as_it_was": f"{round_.previous}/controller.h5"}
     return {name: LinearController.load(path).parameters for name, path in paths.items()}
 
 

@@ -21,10 +21,6 @@ from worldmodels.pipeline.rounds import AGAIN, DRIVEN, EXPLORED
 from worldmodels.pipeline.stage_run import run_stage
 from worldmodels.progress import announce
 
-# Of a default run on two cores.
-FRAMES_PER_SECOND = 100
-SECONDS_OF_PICTURES = 15
-
 
 def main() -> None:
     base = load_group("base", BaseParams)
@@ -42,7 +38,6 @@ def main() -> None:
     announce(
         "inspect_vision",
         f"{params.frames} frames of each set at most",
-        seconds=SECONDS_OF_PICTURES + 3 * params.frames / FRAMES_PER_SECOND,
     )
     inspect_vision(
         vae,

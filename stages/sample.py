@@ -20,7 +20,6 @@ from worldmodels.rollouts.sampling import SamplingParams, SamplingSummary, sampl
 
 DRIVING = "data/driving"
 ENVIRONMENTS_PER_WORKER = 8
-EPISODES_PER_SECOND = 12.0  # of a default run on two cores without AVX512
 
 
 def main(checkpoint: Checkpoint) -> None:
@@ -31,7 +30,6 @@ def main(checkpoint: Checkpoint) -> None:
     announce(
         "sample",
         f"{params.episodes} episodes of at most {params.steps} steps by the {params.policy} policy",
-        seconds=params.episodes / EPISODES_PER_SECOND,
     )
     refuse_episodes(DRIVING)
     summary = record_episodes(

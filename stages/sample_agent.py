@@ -21,7 +21,6 @@ from worldmodels.rollouts.recording import record_episodes
 from worldmodels.rollouts.sampling import sampling_episodes
 
 ENVIRONMENTS_PER_WORKER = 8
-FRAMES_PER_SECOND = 1200  # of a default run on two cores without AVX512
 
 
 def main(checkpoint: Checkpoint) -> None:
@@ -33,7 +32,6 @@ def main(checkpoint: Checkpoint) -> None:
     announce(
         "sample_agent",
         f"{params.episodes} episodes of at most {params.steps} steps, half of them with noise",
-        seconds=params.episodes * params.steps / FRAMES_PER_SECOND,
     )
     agent = policy_maker(FIRST.models, inputs=controller.inputs, latent=controller.latent)
     summary = record_episodes(

@@ -19,8 +19,6 @@ from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.progress import announce
 from worldmodels.training.memory_training import fit_memory, measure_feature_mean
 
-STEPS_PER_SECOND = 14_800  # of a default run on two cores without AVX512
-
 
 def main(round_: Round, checkpoint: Checkpoint) -> None:
     base = load_group("base", BaseParams)
@@ -33,7 +31,6 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     announce(
         checkpoint.stage,
         f"{windows} windows of {params.sequence_length} steps, epochs: {params.epochs}",
-        seconds=params.epochs * windows * params.sequence_length / STEPS_PER_SECOND,
     )
     if round_.previous:
         memory = MDNRNN.load(f"{round_.previous}/memory.h5")

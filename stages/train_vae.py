@@ -23,7 +23,6 @@ from worldmodels.training.loop import best_epoch
 from worldmodels.training.vae_training import fit_vae, validator
 
 PICTURES = 10  # frames in the grid of reconstructions
-FRAMES_PER_SECOND = 260  # of a default run on two cores without AVX512
 
 
 def main(round_: Round, checkpoint: Checkpoint) -> None:
@@ -40,7 +39,6 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     announce(
         checkpoint.stage,
         f"{training.frames} frames, epochs: {params.epochs}",
-        seconds=params.epochs * training.frames / FRAMES_PER_SECOND,
     )
     rng = np.random.default_rng(base.seed)
     if round_.previous:

@@ -23,12 +23,10 @@ from worldmodels.models.encoding import EncodingParams
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE
 from worldmodels.params import BaseParams, load_group
-from worldmodels.pipeline.rounds import AGAIN, CARRIED, DRIVEN, FIRST, Round
+from worldmodels.pipeline.rounds import AGAIN, DRIVEN, FIRST, TRANSFERRED, Round
 from worldmodels.pipeline.stage_run import run_stage
 from worldmodels.progress import Progress, announce
 from worldmodels.training.transfer import FeatureExtractor, outputs, transfer
-
-FRAMES_PER_SECOND = 430  # on two cores without AVX512, other jobs beside it
 
 
 def main() -> None:
@@ -50,25 +48,25 @@ def main() -> None:
 
     before, after = extractor(FIRST), extractor(AGAIN)
     fitted, held_out = split_episodes(len(files.episodes), base.validation_share)
-    announce("carry_over", f"{files.rows} frames", seconds=files.rows / FRAMES_PER_SECOND)
-    with Progress("carry_over", len(fitted), "episodes") as progress:
+    announce("transfer", f"{files.rows} frames")
+    with Progress("transfer", len(fitted), "episodes") as progress:
 
         def counted(drives: Iterator[EpisodeData]) -> Iterator[EpisodeData]:
             for drive in drives:
                 yield drive
                 progress.advance(1)
 
-        carried = transfer(controller, before, after, counted(_drives(fitted)))
-    carried.save(CARRIED)
+        transferred = transfer(controller, before, after, counted(_drives(fitted)))
+    transferred.save(TRANSFERRED)
     wanted = outputs(controller, before, _drives(held_out))
     agreement = {
         name: r2_score(
             wanted, outputs(one, after, _drives(held_out)), multioutput="raw_values"
         ).tolist()
-        for name, one in (("as_it_was", controller), ("carried_over", carried))
+        for name, one in (("as_it_was", controller), ("transferred", transferred))
     }
     write_metrics(
-        "metrics/carry_over.json",
+        "metrics/transfer.json",
         {
             "held_out_r2": {
                 name: dict(zip(ACTION_NAMES, shares, strict=True))
@@ -85,4 +83,4 @@ def _drives(numbers: Sequence[int]) -> Iterator[EpisodeData]:
 
 
 if __name__ == "__main__":
-    run_stage("carry_over", main)
+    run_stage("transfer", main)

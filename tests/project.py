@@ -27,7 +27,7 @@ STAGES = [
     "inspect_vision",
     "encode_again",
     "train_memory_again",
-    "carry_over",
+    "transfer",
     "evolve_again",
     "evaluate",
 ]

@@ -64,7 +64,7 @@ sample_agent,then,40,1,1,2
 train_vae_again,then,500,1,1,2
 encode_again,then,20,1,1,2
 train_memory_again,then,150,1,1,2
-carry_over,then,10,1,1,2
+transfer,then,10,1,1,2
 evolve_again,then,720,1,1,2
 evaluate,then,5000,1,1,2
 """

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from worldmodels.checkpoint import Checkpoint
 from worldmodels.models.controller import LinearController
-from worldmodels.pipeline.rounds import AGAIN, CARRIED, FIRST, Round
+from worldmodels.pipeline.rounds import AGAIN, FIRST, TRANSFERRED, Round
 from worldmodels.rollouts.episode import Episode
 
 PARAMS_YAML = """\
@@ -108,7 +108,7 @@ def controllers(tmp_path: Path) -> dict[str, LinearController]:
     them."""
     made = {}
     for seed, (name, path) in enumerate(
-        (("carried_over", CARRIED), ("as_it_was", "models/first/controller.h5"))
+        (("transferred", TRANSFERRED), ("as_it_was", "models/first/controller.h5"))
     ):
         weights = np.random.default_rng(seed).normal(size=(13, 3)).astype(np.float32)
         made[name] = LinearController(weights, ("z", "h"), "sample")
@@ -118,7 +118,7 @@ def controllers(tmp_path: Path) -> dict[str, LinearController]:
 
 @pytest.mark.parametrize(
     ("starts", "better"),
-    [((3.0, 2.0), "carried_over"), ((2.0, 3.0), "as_it_was"), ((2.0, 2.0), "carried_over")],
+    [((3.0, 2.0), "transferred"), ((2.0, 3.0), "as_it_was"), ((2.0, 2.0), "transferred")],
 )
 def test_the_second_round_goes_on_from_what_drives_better_with_the_new_v_and_m(
     run_stage: RunStage,
@@ -131,7 +131,7 @@ def test_the_second_round_goes_on_from_what_drives_better_with_the_new_v_and_m(
     start = controllers[better].weights.ravel()
     *tried, _, last = course.validated()
     assert [vector.tolist() for vector in tried] == [
-        controllers[name].weights.ravel().tolist() for name in ("carried_over", "as_it_was")
+        controllers[name].weights.ravel().tolist() for name in ("transferred", "as_it_was")
     ]
     episodes, candidates = course.plays[2]
     assert candidates.std(axis=0).mean() < 0.06  # its own sigma, 0.05
@@ -141,7 +141,7 @@ def test_the_second_round_goes_on_from_what_drives_better_with_the_new_v_and_m(
     told = json.loads(Path("metrics/evolution_again.json").read_text())
     assert (told["generations"], told["best_generation"]) == (2, 2)
     assert told["starts_validation_return_mean"] == {
-        "carried_over": starts[0],
+        "transferred": starts[0],
         "as_it_was": starts[1],
     }
     _, *rows = Path("metrics/validation_curve_again.csv").read_text().splitlines()

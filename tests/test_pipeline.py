@@ -60,10 +60,10 @@ def test_the_second_round_leaves_its_outputs_beside_the_first_s(project: Project
     assert project.metrics("memory_again")["val_nll_again"]
     assert project.metrics("evolution_again")["generations"] == 2
     for told in (
-        project.metrics("carry_over")["held_out_r2"],
+        project.metrics("transfer")["held_out_r2"],
         project.metrics("evolution_again")["starts_validation_return_mean"],
     ):
-        assert set(told) == {"as_it_was", "carried_over"}
+        assert set(told) == {"as_it_was", "transferred"}
     for name, columns in (
         ("vae_curve_again", "epoch,loss,"),
         ("memory_curve_again", "epoch,loss,val_loss"),
@@ -77,7 +77,7 @@ def test_the_second_round_leaves_its_outputs_beside_the_first_s(project: Project
     models = project.root / "models"
     for name in ("vae.h5", "memory.h5"):
         assert (models / name).read_bytes() != (models / "first" / name).read_bytes()
-    for name in ("controller.h5", "carried_controller.h5"):
+    for name in ("controller.h5", "transferred_controller.h5"):
         assert LinearController.load(models / name).inputs == ("z", "h")
 
 

@@ -9,7 +9,7 @@ from project import ROOT
 from ruamel.yaml import YAML
 
 from worldmodels.errors import WorldModelsError
-from worldmodels.pipeline.rounds import AGAIN, CARRIED, DRIVEN, FIRST, Round, chosen_round
+from worldmodels.pipeline.rounds import AGAIN, DRIVEN, FIRST, TRANSFERRED, Round, chosen_round
 
 
 def test_nothing_chooses_the_first_round_and_again_the_second() -> None:
@@ -55,7 +55,7 @@ def test_dvc_yaml_says_of_each_stage_what_its_round_reads_and_writes(round_: Rou
                 f"{models}/vae.h5",
                 f"{models}/memory.h5",
                 *before("controller"),
-                *([CARRIED] if round_.previous else []),
+                *([TRANSFERRED] if round_.previous else []),
             },
             f"{models}/controller.h5",
         ),
@@ -75,11 +75,11 @@ def test_dvc_yaml_says_of_each_stage_what_its_round_reads_and_writes(round_: Rou
 
 
 def test_dvc_yaml_says_from_which_models_to_which_the_controller_is_carried() -> None:
-    stage = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]["carry_over"]
+    stage = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]["transfer"]
     assert stage["params"] == ["base", "compute", "encoding"]
     assert listed(stage, "deps") == {
         DRIVEN,
         *(f"{FIRST.models}/{model}.h5" for model in ("vae", "memory", "controller")),
         *(f"{AGAIN.models}/{model}.h5" for model in ("vae", "memory")),
     }
-    assert listed(stage, "outs") == {CARRIED}
+    assert listed(stage, "outs") == {TRANSFERRED}

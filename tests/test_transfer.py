@@ -1,4 +1,4 @@
-"""A controller is carried over to another V and M: it does there what it did before."""
+"""A controller is transferred to another V and M: it does there what it did before."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def test_what_is_said_in_other_numbers_is_understood_as_before(drives: list[Epis
     rng = np.random.default_rng(3)
     before, after = Linear(rng.normal(size=(3, 3))), Linear(rng.normal(size=(3, 3)))
     controller = controller_of(3, latent="sample")
-    carried = transfer(controller, before, after, drives)
-    assert (carried.inputs, carried.latent) == (INPUTS, "sample")
-    assert carried.weights.dtype == np.float32
+    transferred = transfer(controller, before, after, drives)
+    assert (transferred.inputs, transferred.latent) == (INPUTS, "sample")
+    assert transferred.weights.dtype == np.float32
     wanted = outputs(controller, before, drives)
     assert wanted.shape == (150, 3)
     off = np.abs(outputs(controller, after, drives) - wanted).mean()
-    assert np.abs(outputs(carried, after, drives) - wanted).mean() < off / 20
+    assert np.abs(outputs(transferred, after, drives) - wanted).mean() < off / 20
 
 
 def test_with_the_same_extractor_or_no_drives_nothing_changes(drives: list[EpisodeData]) -> None:
@@ -78,9 +78,9 @@ def test_what_the_drives_leave_open_stays_as_it_was(drives: list[EpisodeData]) -
 
     before, after = Linear(np.diag([1.0, 1.0, 0.0])), Linear(np.diag([2.0, 2.0, 0.0]))
     controller = controller_of(3)
-    carried = transfer(controller, before, after, drives)
-    assert np.array_equal(carried.weights[2], controller.weights[2])
-    assert carried.weights[:2] == pytest.approx(controller.weights[:2] / 2, abs=0.05)
+    transferred = transfer(controller, before, after, drives)
+    assert np.array_equal(transferred.weights[2], controller.weights[2])
+    assert transferred.weights[:2] == pytest.approx(controller.weights[:2] / 2, abs=0.05)
 
 
 @pytest.mark.parametrize("inputs", [("z",), INPUTS])
@@ -170,13 +170,13 @@ def test_the_stage_fits_some_drives_and_measures_on_the_others(
     *fitted, last = read_episodes("data/agent_episodes")
     held_out = [fitted.pop(2)]
     expected = transfer(first, before, after, [*fitted, last])
-    carried = LinearController.load("models/carried_controller.h5")
-    assert np.array_equal(carried.weights, expected.weights)
-    assert (carried.inputs, carried.latent) == (first.inputs, first.latent)
+    transferred = LinearController.load("models/transferred_controller.h5")
+    assert np.array_equal(transferred.weights, expected.weights)
+    assert (transferred.inputs, transferred.latent) == (first.inputs, first.latent)
     wanted = outputs(first, before, held_out)
-    metrics = json.loads(Path("metrics/carry_over.json").read_text())
-    assert list(metrics["held_out_r2"]) == ["as_it_was", "carried_over"]
-    for name, controller in (("as_it_was", first), ("carried_over", carried)):
+    metrics = json.loads(Path("metrics/transfer.json").read_text())
+    assert list(metrics["held_out_r2"]) == ["as_it_was", "transferred"]
+    for name, controller in (("as_it_was", first), ("transferred", transferred)):
         off = np.square(outputs(controller, after, held_out) - wanted).mean(axis=0)
         shares = metrics["held_out_r2"][name]
         assert list(shares) == ["steering", "gas", "brake"]

@@ -9,8 +9,6 @@ import time
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 15.0
-# Seconds until TensorFlow is imported, here and in the workers, and its graphs are built.
-START_UP = 10.0
 
 
 class Progress:
@@ -71,6 +69,6 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min"
 
 
-def announce(stage: str, work: str, *, seconds: float) -> None:
-    """Say what a stage is about to do, and how long that takes on two cores."""
-    print(f"{stage}: {work}; about {_duration(seconds + START_UP)} on two cores", flush=True)
+def announce(stage: str, work: str) -> None:
+    """Say what a stage is about to do."""
+    print(f"{stage}: {work}", flush=True)

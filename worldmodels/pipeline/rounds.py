@@ -14,7 +14,7 @@ from worldmodels.params import AGAIN_SUFFIX
 
 EXPLORED = "data/episodes"
 DRIVEN = "data/agent_episodes"  # by the first round's agent
-CARRIED = "models/carried_controller.h5"  # its C, for V and M of the second round
+TRANSFERRED = "models/transferred_controller.h5"  # its C, for V and M of the second round
 
 
 @dataclass(frozen=True)
