@@ -12,7 +12,7 @@ if missing := [name for name in ("numpy", "gym", "h5py", "keras") if find_spec(n
     )
 
 # By its path: to import the package is to import gym and so NumPy, which reads some of them.
-INHERITED = Path(__file__).parent.parent / "worldmodels" / "inherited.py"
+INHERITED = Path(__file__).parent.parent / "worldmodels" / "core" / "inherited.py"
 runpy.run_path(str(INHERITED))["use_own_settings"]()
 
 from worldmodels.pipeline.interruption import stop_on_interrupt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worldmodels.files import atomic_write
+from worldmodels.core.files import atomic_write
 from worldmodels.pipeline.all_params import load_all
 from worldmodels.pipeline.stage_run import run_stage
 

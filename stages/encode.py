@@ -8,9 +8,11 @@ from itertools import chain
 
 import numpy as np
 
+from worldmodels.core.metrics import write_metrics
+from worldmodels.core.params import load_group
+from worldmodels.core.progress import Progress, announce
 from worldmodels.data.episodes import EpisodeFiles, read_episodes
 from worldmodels.data.latents import LatentWriter
-from worldmodels.metrics import write_metrics
 from worldmodels.models.determinism import (
     ComputeParams,
     hide_gpu,
@@ -20,10 +22,8 @@ from worldmodels.models.determinism import (
 from worldmodels.models.encoding import Encoder, EncodingParams
 from worldmodels.models.model_files import file_digest
 from worldmodels.models.vae import VAE
-from worldmodels.params import load_group
 from worldmodels.pipeline.rounds import Round, chosen_round
 from worldmodels.pipeline.stage_run import run_stage
-from worldmodels.progress import Progress, announce
 
 ACTIVE = 0.01  # variance of a mean above which a latent dimension counts as used
 

@@ -6,18 +6,18 @@ import numpy as np
 
 from worldmodels.car_racing.frames import EnvParams
 from worldmodels.car_racing.task import CarRacingTask
-from worldmodels.checkpoint import Checkpoint
-from worldmodels.files import atomic_copy
+from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.files import atomic_copy
+from worldmodels.core.metrics import write_curve, write_metrics
+from worldmodels.core.params import load_group
+from worldmodels.core.progress import Progress, announce
 from worldmodels.inspection.evaluation_charts import draw_lines, draw_returns, shown_episodes
 from worldmodels.inspection.pictures import frame_grid, write_png
-from worldmodels.metrics import write_curve, write_metrics
 from worldmodels.models.agent import policy_maker
 from worldmodels.models.controller import LinearController
 from worldmodels.models.determinism import hide_gpu
 from worldmodels.models.vae import VAE
-from worldmodels.params import load_group
 from worldmodels.pipeline.stage_run import run_resumable_stage
-from worldmodels.progress import Progress, announce
 from worldmodels.rollouts.engine import make_engine
 from worldmodels.rollouts.policies import UniformPolicy
 from worldmodels.training.evaluation import (

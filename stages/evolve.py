@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from worldmodels.car_racing.frames import EnvParams
 from worldmodels.car_racing.task import CarRacingTask
-from worldmodels.checkpoint import Checkpoint
-from worldmodels.metrics import write_curve, write_metrics
+from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.metrics import write_curve, write_metrics
+from worldmodels.core.params import BaseParams, load_group
+from worldmodels.core.progress import Progress, announce
 from worldmodels.models.agent import policy_maker
 from worldmodels.models.controller import LinearController, linear_layer
 from worldmodels.models.determinism import hide_gpu
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE
-from worldmodels.params import BaseParams, load_group
 from worldmodels.pipeline.rounds import TRANSFERRED, Round, chosen_round
 from worldmodels.pipeline.stage_run import run_resumable_stage
-from worldmodels.progress import Progress, announce
 from worldmodels.rollouts.engine import make_engine
 from worldmodels.training.controller_params import ControllerParams
 from worldmodels.training.evolution import (

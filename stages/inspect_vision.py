@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from worldmodels.core.params import BaseParams, load_group
+from worldmodels.core.progress import announce
 from worldmodels.data.episodes import EpisodeFiles
 from worldmodels.inspection.vision_frames import InspectionParams
 from worldmodels.inspection.vision_report import inspect_vision
@@ -16,10 +18,8 @@ from worldmodels.models.determinism import (
 )
 from worldmodels.models.encoding import EncodingParams
 from worldmodels.models.vae import VAE
-from worldmodels.params import BaseParams, load_group
 from worldmodels.pipeline.rounds import AGAIN, DRIVEN, EXPLORED
 from worldmodels.pipeline.stage_run import run_stage
-from worldmodels.progress import announce
 
 
 def main() -> None:

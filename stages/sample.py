@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from worldmodels.car_racing.frames import EnvParams
 from worldmodels.car_racing.task import CarRacingTask
-from worldmodels.checkpoint import Checkpoint
+from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.metrics import write_metrics
+from worldmodels.core.params import BaseParams, load_group
+from worldmodels.core.progress import announce
 from worldmodels.data.episodes import EpisodeWriter, refuse_episodes
-from worldmodels.metrics import write_metrics
-from worldmodels.params import BaseParams, load_group
 from worldmodels.pipeline.rounds import EXPLORED
 from worldmodels.pipeline.stage_run import run_resumable_stage
-from worldmodels.progress import announce
 from worldmodels.rollouts.driver import POLICY, DrivingParams, drive, driving_episodes
 from worldmodels.rollouts.engine import make_engine
 from worldmodels.rollouts.episode import EpisodePlay

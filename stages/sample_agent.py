@@ -6,15 +6,15 @@ from functools import partial
 
 from worldmodels.car_racing.frames import EnvParams
 from worldmodels.car_racing.task import CarRacingTask
-from worldmodels.checkpoint import Checkpoint
-from worldmodels.metrics import write_metrics
+from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.metrics import write_metrics
+from worldmodels.core.params import BaseParams, load_group
+from worldmodels.core.progress import announce
 from worldmodels.models.agent import policy_maker
 from worldmodels.models.controller import LinearController
 from worldmodels.models.determinism import hide_gpu
-from worldmodels.params import BaseParams, load_group
 from worldmodels.pipeline.rounds import DRIVEN, FIRST
 from worldmodels.pipeline.stage_run import run_resumable_stage
-from worldmodels.progress import announce
 from worldmodels.rollouts.agent_sampling import AgentSamplingParams, noisy_policy
 from worldmodels.rollouts.engine import make_engine
 from worldmodels.rollouts.recording import record_episodes

@@ -7,16 +7,16 @@ from functools import partial
 
 import numpy as np
 
-from worldmodels.checkpoint import Checkpoint
+from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.metrics import write_curve, write_metrics
+from worldmodels.core.params import BaseParams, load_group
+from worldmodels.core.progress import announce
 from worldmodels.data.episodes import split_episodes
 from worldmodels.data.latents import LatentSequences
-from worldmodels.metrics import write_curve, write_metrics
 from worldmodels.models.determinism import ComputeParams, make_deterministic, use_threads
 from worldmodels.models.memory import MDNRNN, MemoryParams
-from worldmodels.params import BaseParams, load_group
 from worldmodels.pipeline.rounds import Round, chosen_round
 from worldmodels.pipeline.stage_run import run_resumable_stage
-from worldmodels.progress import announce
 from worldmodels.training.memory_training import fit_memory, measure_feature_mean
 
 

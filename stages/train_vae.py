@@ -8,17 +8,17 @@ from functools import partial
 import numpy as np
 
 from worldmodels.car_racing.frames import EnvParams
-from worldmodels.checkpoint import Checkpoint
+from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.metrics import write_curve, write_metrics
+from worldmodels.core.params import BaseParams, load_group
+from worldmodels.core.progress import announce
 from worldmodels.data.episodes import EpisodeFiles, split_episodes
 from worldmodels.data.frame_batches import FrameBatches
 from worldmodels.inspection.pictures import frame_grid, write_png
-from worldmodels.metrics import write_curve, write_metrics
 from worldmodels.models.determinism import ComputeParams, make_deterministic, use_threads
 from worldmodels.models.vae import VAE, VAEParams
-from worldmodels.params import BaseParams, load_group
 from worldmodels.pipeline.rounds import Round, chosen_round
 from worldmodels.pipeline.stage_run import run_resumable_stage
-from worldmodels.progress import announce
 from worldmodels.training.loop import best_epoch
 from worldmodels.training.vae_training import fit_vae, validator
 

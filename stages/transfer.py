@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 from sklearn.metrics import r2_score
 
 from worldmodels.car_racing.task import ACTION_NAMES
+from worldmodels.core.metrics import write_metrics
+from worldmodels.core.params import BaseParams, load_group
+from worldmodels.core.progress import Progress, announce
 from worldmodels.data.episodes import EpisodeData, EpisodeFiles, read_episodes, split_episodes
-from worldmodels.metrics import write_metrics
 from worldmodels.models.controller import LinearController
 from worldmodels.models.determinism import (
     ComputeParams,
@@ -22,10 +24,8 @@ from worldmodels.models.determinism import (
 from worldmodels.models.encoding import EncodingParams
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE
-from worldmodels.params import BaseParams, load_group
 from worldmodels.pipeline.rounds import AGAIN, DRIVEN, FIRST, TRANSFERRED, Round
 from worldmodels.pipeline.stage_run import run_stage
-from worldmodels.progress import Progress, announce
 from worldmodels.training.transfer import FeatureExtractor, outputs, transfer
 
 

@@ -19,7 +19,7 @@ from params_files import Groups, preset_groups
 from project import STAGES, Project, stages_run
 
 from worldmodels.car_racing.telemetry import COLUMNS
-from worldmodels.checkpoint import Checkpoint
+from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.data import hdf5_files
 from worldmodels.data.episodes import EndReason, EpisodeData, EpisodeWriter
 from worldmodels.rollouts.episode import Episode, Outcome

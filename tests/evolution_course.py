@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.checkpoint import Checkpoint
+from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.rollouts.episode import Episode, Outcome
 from worldmodels.training.controller_params import ControllerParams
 from worldmodels.training.evolution import Generation, evolve

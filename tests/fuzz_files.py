@@ -29,17 +29,17 @@ import conftest  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
+from worldmodels.core.errors import WorldModelsError  # noqa: E402
+from worldmodels.core.plain_yaml import read_mapping  # noqa: E402
 from worldmodels.data import episodes, hdf5_files, latents  # noqa: E402
 from worldmodels.data.episodes import EpisodeFiles, read_episodes  # noqa: E402
 from worldmodels.data.frame_batches import FrameBatches  # noqa: E402
 from worldmodels.data.hdf5_files import USERBLOCK, Format, seal, validate  # noqa: E402
 from worldmodels.data.latents import LatentSequences, LatentWriter  # noqa: E402
-from worldmodels.errors import WorldModelsError  # noqa: E402
 from worldmodels.models import model_files  # noqa: E402
 from worldmodels.models.controller import LinearController  # noqa: E402
 from worldmodels.models.memory import MDNRNN  # noqa: E402
 from worldmodels.models.vae import VAE  # noqa: E402
-from worldmodels.plain_yaml import read_mapping  # noqa: E402
 
 CASES_PER_BATCH = 50  # that one process vets
 SECONDS_PER_CASE = 60  # then it counts as hung

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from hypothesis import HealthCheck, settings
 from project import ROOT
 
-from worldmodels.params import read_params
+from worldmodels.core.params import read_params
 from worldmodels.pipeline.presets import apply_preset
 
 Groups: TypeAlias = dict[str, dict[str, Any]]

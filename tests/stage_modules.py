@@ -1,5 +1,6 @@
-"""Which of the project's modules a stage uses, read from its import statements.
+"""Which of the project's code a stage depends on, read from import statements.
 
+Packages count as a whole, but for `training`, whose modules each serve a stage that takes minutes.
 `python tests/stage_modules.py` writes them into dvc.yaml, in the place of those it lists, and gives
 that file the form in which DVC writes it.
 """
@@ -21,13 +22,18 @@ def modules_used(script: Path, root: Path) -> set[str]:
     Imports for type checkers alone do not count: they never run.
     """
     found: set[str] = set()
-    waiting = [script, *(root / package / "__init__.py" for package in ("stages", "worldmodels"))]
+    waiting = [script]
     while waiting:
         path = waiting.pop()
         name = path.relative_to(root).as_posix()
         if name in found:
             continue
         found.add(name)
+        waiting += [
+            parent / "__init__.py"
+            for parent in path.parents
+            if parent.is_relative_to(root) and parent != root
+        ]
         for imported in _imports(ast.parse(path.read_text())):
             candidate = root / (imported.replace(".", "/") + ".py")
             if imported.split(".")[0] in ("worldmodels", "stages") and candidate.exists():
@@ -50,6 +56,18 @@ def _imports(tree: ast.AST) -> list[str]:
     return names
 
 
+BY_MODULE = "worldmodels/training"
+
+
+def code_of(script: Path, root: Path) -> set[str]:
+    """What dvc.yaml lists of a script's code: modules, and folders of modules."""
+    return {
+        module if folder in ("worldmodels", "stages", BY_MODULE) else folder
+        for module in modules_used(script, root)
+        for folder in [module.rpartition("/")[0]]
+    }
+
+
 def script_of(cmd: str) -> str:
     """The script, relative to the root, of a stage's command, `sh stages/run name ...`."""
     return f"stages/{cmd.split()[2]}.py"
@@ -63,7 +81,7 @@ def write_modules(root: Path) -> None:
         stages = pipeline["stages"]
         for stage in stages.values():
             inputs = [dep for dep in stage["deps"] if not re.match(r"(stages|worldmodels)/", dep)]
-            stage["deps"] = [*inputs, *modules_used(root / script_of(stage["cmd"]), root)]
+            stage["deps"] = [*inputs, *code_of(root / script_of(stage["cmd"]), root)]
     dvc = Path(sys.executable).with_name("dvc")
     for command in ("freeze", "unfreeze"):  # each sorts and indents the stages that it names
         subprocess.run([dvc, command, "--quiet", *stages], cwd=root, check=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import worldmodels
 from worldmodels.car_racing.frames import preprocess
-from worldmodels.errors import WorldModelsError
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.models.agent import AgentPolicy, load_policy
 from worldmodels.models.agent_process import Agent
 from worldmodels.models.controller import LinearController, linear_layer

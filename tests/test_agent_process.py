@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from project import ROOT
 from ruamel.yaml import YAML
 
-from worldmodels.errors import WorldModelsError
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.models.agent_process import Agent
 from worldmodels.models.controller import LinearController
 from worldmodels.models.memory import MDNRNN

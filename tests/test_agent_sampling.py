@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worldmodels.checkpoint import Checkpoint
+from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.data.episodes import read_episodes
 from worldmodels.models.controller import LinearController
 from worldmodels.rollouts.agent_sampling import AgentSamplingParams, NoisyPolicy, noisy_policy

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from worldmodels.errors import WorldModelsError
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.pipeline.check_lock import main, stale_stages
 
 DVC = Path(sys.executable).parent / "dvc"

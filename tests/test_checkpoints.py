@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from project import ROOT
 
-from worldmodels.checkpoint import SECONDS_BETWEEN, Checkpoint
-from worldmodels.errors import WorldModelsError
+from worldmodels.core.checkpoint import SECONDS_BETWEEN, Checkpoint
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.pipeline import checkpoints
 from worldmodels.pipeline.checkpoints import KEPT, stage_checkpoint
 

@@ -9,7 +9,7 @@ import pytest
 
 from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.car_racing.telemetry import COLUMNS, ROAD_HALF_WIDTH
-from worldmodels.params import ParameterError
+from worldmodels.core.params import ParameterError
 from worldmodels.rollouts.driver import CentreLineDriver, DrivingParams, drive, driving_episodes
 from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, noise_seed
 

@@ -13,6 +13,7 @@ import pytest
 from conftest import MakeOutcome, WriteEpisodes
 from numpy.typing import NDArray
 
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.data.episodes import (
     EPISODES_PER_SHARD,
     FORMAT,
@@ -23,7 +24,6 @@ from worldmodels.data.episodes import (
     split_episodes,
 )
 from worldmodels.data.hdf5_files import seal
-from worldmodels.errors import WorldModelsError
 from worldmodels.rollouts.episode import RolloutError
 
 LENGTHS = [1, 40, 33, 2]

@@ -10,9 +10,9 @@ import pytest
 
 from worldmodels.car_racing.simulator import CarRacing, FastCarRacing
 from worldmodels.car_racing.telemetry import COLUMNS
-from worldmodels.checkpoint import Checkpoint
+from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.params import ParameterError
 from worldmodels.inspection.evaluation_charts import draw_lines, draw_returns, shown_episodes
-from worldmodels.params import ParameterError
 from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, Trace
 from worldmodels.training.evaluation import (
     EvaluationLog,

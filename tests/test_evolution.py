@@ -10,8 +10,8 @@ import pytest
 from evolution_course import DIMENSIONS, PARAMS, START, Course, hill, run, run_from, vectors
 from numpy.typing import NDArray
 
-from worldmodels.errors import WorldModelsError
-from worldmodels.params import ParameterError
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.params import ParameterError
 from worldmodels.rollouts.episode import Episode
 from worldmodels.training.evolution import Generation, Validation, best_validated, validation_curve
 

@@ -13,8 +13,8 @@ import pytest
 from evolution_course import PARAMS, START, Course, run, run_from, vectors
 from numpy.typing import NDArray
 
-from worldmodels.checkpoint import Checkpoint
-from worldmodels.errors import WorldModelsError
+from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.rollouts.episode import Episode, Outcome
 
 LEVERS: dict[str, dict[str, Any]] = {

@@ -16,7 +16,7 @@ import pytest
 from evolution_course import DIMENSIONS, PARAMS, START, Course, hill, run, run_from, vectors
 from numpy.typing import NDArray
 
-from worldmodels.checkpoint import Checkpoint
+from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.rollouts.episode import Episode
 from worldmodels.training.controller_params import ControllerParams
 

@@ -13,7 +13,7 @@ import pytest
 from evolution_course import Course
 from numpy.typing import NDArray
 
-from worldmodels.checkpoint import Checkpoint
+from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.models.controller import LinearController
 from worldmodels.pipeline.rounds import AGAIN, FIRST, TRANSFERRED, Round
 from worldmodels.rollouts.episode import Episode
@@ -172,7 +172,7 @@ def test_going_on_the_time_left_is_judged_by_what_it_drives_itself(
     run_stage: RunStage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = SimpleNamespace(monotonic=lambda: 20.0 * len(ScriptedCourse.latest.plays))
-    monkeypatch.setattr("worldmodels.progress.time", clock)
+    monkeypatch.setattr("worldmodels.core.progress.time", clock)
     with pytest.raises(IndexError):  # it is told of no validation after generation 1's
         run_stage(FIRST, 0.0, 10.0)
     assert "evolve: 1 of 3 generations, " in capsys.readouterr().out

@@ -20,11 +20,11 @@ from conftest import MakeOutcome, PluggedOut
 from project import ROOT, STAGES, Project, processes_in, stages_run
 
 from worldmodels.car_racing.telemetry import COLUMNS
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.files import DiskFullError, atomic_copy, atomic_write
+from worldmodels.core.metrics import write_curve
 from worldmodels.data.episodes import EpisodeWriter
 from worldmodels.data.latents import LatentWriter
-from worldmodels.errors import WorldModelsError
-from worldmodels.files import DiskFullError, atomic_copy, atomic_write
-from worldmodels.metrics import write_curve
 from worldmodels.models.model_files import load_model, save_model
 
 MEBIBYTE = 1 << 20
@@ -119,7 +119,7 @@ def test_a_disk_that_is_really_full(
     """HDF5 crashes on one when it is let."""
     code = (
         "import sys, pathlib, conftest, test_faults\n"
-        "from worldmodels.files import DiskFullError\n"
+        "from worldmodels.core.files import DiskFullError\n"
         "try:\n"
         f"    test_faults.{write.__name__}(pathlib.Path({str(tmp_path)!r}), conftest._outcome)\n"
         "except DiskFullError as error:\n"

@@ -9,10 +9,10 @@ import pytest
 from conftest import WriteEpisodes
 from numpy.typing import NDArray
 
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.data import frame_batches
 from worldmodels.data.episodes import EpisodeFiles
 from worldmodels.data.frame_batches import FrameBatches
-from worldmodels.errors import WorldModelsError
 
 LENGTHS = [40, 33, 7, 64, 5]  # 149 frames, 8 blocks
 BATCH = 9

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.frames import EnvParams, preprocess
-from worldmodels.errors import WorldModelsError
-from worldmodels.params import ParameterError
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.params import ParameterError
 
 SHAPES = [(60, 80), (64, 64), (32, 32), (32, 96), (61, 47), (84, 96), (96, 96)]
 

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.data import hdf5_check, hdf5_files
 from worldmodels.data.hdf5_files import (
     USERBLOCK,
@@ -25,7 +26,6 @@ from worldmodels.data.hdf5_files import (
     sealed_file,
     validate,
 )
-from worldmodels.errors import WorldModelsError
 
 ROOT = Path(__file__).parent.parent
 

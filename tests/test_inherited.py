@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from project import ROOT, Project
 
-from worldmodels.inherited import own_settings
+from worldmodels.core.inherited import own_settings
 
 CONFIGURED = {"floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.5}
 HOSTILE = {
@@ -130,5 +130,5 @@ def test_another_backend_of_keras_is_refused_in_one_line() -> None:
     refused = run_models(KERAS_BACKEND="jax")
     assert refused.returncode == 1
     assert refused.stderr.splitlines()[-1].startswith(
-        "worldmodels.errors.WorldModelsError: Keras: expected its TensorFlow backend, got "
+        "worldmodels.core.errors.WorldModelsError: Keras: expected its TensorFlow backend, got "
     )

@@ -12,15 +12,15 @@ import tensorflow as tf
 from conftest import PluggedOut
 from numpy.typing import NDArray
 
-from worldmodels.checkpoint import Checkpoint
+from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.params import ParameterError, load_group
 from worldmodels.data.latents import LatentSequences, LatentWriter
-from worldmodels.errors import WorldModelsError
 from worldmodels.models.agent import AgentPolicy
 from worldmodels.models.determinism import make_deterministic
 from worldmodels.models.memory import MDNRNN, MemoryParams, mixture_log_likelihood
 from worldmodels.models.model_files import file_digest
 from worldmodels.models.vae import VAE
-from worldmodels.params import ParameterError, load_group
 from worldmodels.pipeline.rounds import AGAIN
 from worldmodels.training.loop import Row
 from worldmodels.training.memory_training import fit_memory, measure_feature_mean

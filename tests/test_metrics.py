@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from worldmodels.errors import WorldModelsError
-from worldmodels.metrics import write_metrics
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.metrics import write_metrics
 
 
 def test_floats_are_rounded_at_every_depth(tmp_path: Path) -> None:

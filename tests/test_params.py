@@ -11,8 +11,8 @@ from typing import Literal
 
 import pytest
 
-from worldmodels.errors import WorldModelsError
-from worldmodels.params import (
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.params import (
     HOW_TO_TAKE_BACK,
     BaseParams,
     ParameterError,

@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 import pytest
 from params_files import KEYS, Groups, changed
 
-from worldmodels.params import ParameterError, group_of
+from worldmodels.core.params import ParameterError, group_of
 from worldmodels.pipeline.all_params import SIZES, AllParams, all_of
 
 

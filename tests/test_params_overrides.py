@@ -10,7 +10,7 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 from project import ROOT
 
-from worldmodels.params import ParameterError
+from worldmodels.core.params import ParameterError
 from worldmodels.pipeline.all_params import AllParams, load_all
 
 

@@ -22,9 +22,9 @@ from params_files import KEYS, QUICK, Groups, preset_groups
 from project import ROOT
 from ruamel.yaml import YAML
 
-from worldmodels.errors import WorldModelsError
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.params import AGAIN_SUFFIX, ParameterError
 from worldmodels.models.controller import linear_layer
-from worldmodels.params import AGAIN_SUFFIX, ParameterError
 from worldmodels.pipeline.all_params import AllParams, all_of, load_all
 from worldmodels.pipeline.presets import preset_names
 from worldmodels.rollouts.driver import driving_episodes

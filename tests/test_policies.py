@@ -10,7 +10,7 @@ from conftest import MakeOutcome
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.telemetry import COLUMNS
-from worldmodels.params import ParameterError
+from worldmodels.core.params import ParameterError
 from worldmodels.rollouts.episode import Episode, noise_seed
 from worldmodels.rollouts.policies import (
     POLICIES,

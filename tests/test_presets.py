@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from project import ROOT
 
-from worldmodels.errors import WorldModelsError
-from worldmodels.params import flatten, read_params
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.params import flatten, read_params
 from worldmodels.pipeline.presets import apply_preset, main, preset_names
 
 PARAMS = """\

@@ -14,7 +14,7 @@ from conftest import MakeOutcome
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.task import CarRacingTask
-from worldmodels.checkpoint import Checkpoint
+from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.data.episodes import EPISODES_PER_SHARD, EpisodeFileError, read_episodes
 from worldmodels.rollouts.episode import Episode, Outcome
 from worldmodels.rollouts.recording import record_episodes

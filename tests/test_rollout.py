@@ -23,7 +23,7 @@ import pytest
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.task import CarRacingTask
-from worldmodels.errors import WorldModelsError
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.rollouts import local_engine as rollout
 from worldmodels.rollouts.episode import Episode, Outcome, RolloutError, noise_seed
 from worldmodels.rollouts.local_engine import MAX_DEATHS, LocalEngine, worker_count

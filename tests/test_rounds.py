@@ -8,7 +8,7 @@ import pytest
 from project import ROOT
 from ruamel.yaml import YAML
 
-from worldmodels.errors import WorldModelsError
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.pipeline.rounds import AGAIN, DRIVEN, FIRST, TRANSFERRED, Round, chosen_round
 
 

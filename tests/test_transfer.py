@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.data.episodes import EpisodeData, read_episodes
-from worldmodels.errors import WorldModelsError
 from worldmodels.models.controller import LinearController, LinearLayer, linear_layer, with_ones
 from worldmodels.rollouts.episode import Episode
 

@@ -16,15 +16,15 @@ from conftest import MakeOutcome, PluggedOut, WriteEpisodes
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.telemetry import COLUMNS
-from worldmodels.checkpoint import Checkpoint
+from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.params import ParameterError
 from worldmodels.data.episodes import EpisodeFiles, EpisodeWriter, read_episodes
 from worldmodels.data.frame_batches import FrameBatches
 from worldmodels.data.hdf5_files import seal
-from worldmodels.errors import WorldModelsError
 from worldmodels.models.determinism import make_deterministic
 from worldmodels.models.model_files import FORMAT, ModelFileError
 from worldmodels.models.vae import VAE, Precision, VAEParams, kl_divergence
-from worldmodels.params import ParameterError
 from worldmodels.pipeline.rounds import AGAIN, DRIVEN, EXPLORED
 from worldmodels.training.loop import Row, best_epoch
 from worldmodels.training.vae_training import fit_vae

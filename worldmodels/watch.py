@@ -20,15 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from worldmodels.arguments import integer
 from worldmodels.car_racing.simulator import FastCarRacing
-from worldmodels.errors import WorldModelsError
-from worldmodels.files import atomic_write, require_writable
+from worldmodels.core.arguments import integer
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.files import atomic_write, require_writable
+from worldmodels.core.params import SEEDS
+from worldmodels.core.progress import Progress
 from worldmodels.models.agent_process import Agent
 from worldmodels.models.controller import LinearController
-from worldmodels.params import SEEDS
 from worldmodels.pipeline.rounds import AGAIN, FIRST
-from worldmodels.progress import Progress
 from worldmodels.rollouts.film import FRAMES_PER_SECOND, Film
 from worldmodels.training.evolution_log import CURRENT
 

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.errors import WorldModelsError
-from worldmodels.params import require
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.params import require
 
 GYM_FRAME_SHAPE = (96, 96, 3)
 ROWS_ABOVE_INDICATORS = 84  # of 96: the rest is the bar of indicators (Ha & Schmidhuber's crop)

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from worldmodels.car_racing.frames import LARGEST_SIDE, SMALLEST_SIDE
 from worldmodels.car_racing.task import EndReason
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.files import atomic_write
 from worldmodels.data.hdf5_files import Format, open_sealed, require_dataset, sealed_file, validate
-from worldmodels.errors import WorldModelsError
-from worldmodels.files import atomic_write
 
 SHARDS = "shard-*.h5"
 EPISODES_PER_SHARD = 16

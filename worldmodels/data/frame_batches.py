@@ -13,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.data.episodes import FORMAT, ROWS_PER_CHUNK, EpisodeFiles, EpisodeRows
 from worldmodels.data.hdf5_files import open_sealed
-from worldmodels.errors import WorldModelsError
 
 BLOCKS_PER_BUFFER = 128
 

@@ -31,9 +31,9 @@ import h5py
 import numpy as np
 from numpy.typing import DTypeLike
 
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.files import atomic_write
 from worldmodels.data import hdf5_check
-from worldmodels.errors import WorldModelsError
-from worldmodels.files import atomic_write
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -15,6 +15,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.data.episodes import episode_index
 from worldmodels.data.hdf5_files import (
     Format,
@@ -23,7 +24,6 @@ from worldmodels.data.hdf5_files import (
     require_text,
     sealed_file,
 )
-from worldmodels.errors import WorldModelsError
 
 ROWS_PER_CHUNK = 256
 MAX_LATENT_DIM = 1024  # of every model, and of the parameter

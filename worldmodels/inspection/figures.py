@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from worldmodels.files import atomic_write
+from worldmodels.core.files import atomic_write
 
 DPI = 100
 matplotlib.rcdefaults()  # whatever the user's matplotlibrc says of fonts and colours

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.files import atomic_write
+from worldmodels.core.files import atomic_write
 
 GAP = 2  # pixels of white between frames, before enlarging
 

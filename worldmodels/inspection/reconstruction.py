@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from worldmodels.core.metrics import Metrics
 from worldmodels.inspection.vision_frames import SCENES, HeldOut, car, road_edge, scene_kinds
 from worldmodels.inspection.vision_measures import Seen
-from worldmodels.metrics import Metrics
 
 SSIM_WINDOW = 11  # pixels (Wang et al. 2004)
 SMALLEST_ERROR = 1e-10  # squared, a pixel value: 100 dB, where PSNR ends

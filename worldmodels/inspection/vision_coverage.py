@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.telemetry import COLUMNS, ROAD_HALF_WIDTH
-from worldmodels.metrics import Metrics
+from worldmodels.core.metrics import Metrics
 
 # Edges of histogram bins, the same in every experiment; the outermost bins hold all beyond them.
 BINS = {

@@ -28,8 +28,8 @@ from worldmodels.car_racing.simulator import (
     STATE,
 )
 from worldmodels.car_racing.telemetry import COLUMNS, ROAD_HALF_WIDTH
+from worldmodels.core.params import require
 from worldmodels.data.episodes import EpisodeFileError, EpisodeFiles, open_shard, split_episodes
-from worldmodels.params import require
 
 SETS = {  # and who drives
     "driving": "a script along the road",

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics.pairwise import rbf_kernel
 
+from worldmodels.core.metrics import Metrics
 from worldmodels.inspection.vision_frames import HeldOut
-from worldmodels.metrics import Metrics
 
 ACTIVE = 0.01  # variance of the mean from which a dimension is in use (Burda et al. 2015)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from worldmodels.car_racing.telemetry import COLUMNS
+from worldmodels.core.metrics import Metrics, write_curve, write_metrics
 from worldmodels.data.episodes import EpisodeFiles
 from worldmodels.inspection.latent_map import map_latents
 from worldmodels.inspection.probes import Probes, probe
@@ -52,7 +53,6 @@ from worldmodels.inspection.vision_pictures import (
     draw_traversals,
     draw_worst,
 )
-from worldmodels.metrics import Metrics, write_curve, write_metrics
 from worldmodels.models.encoding import Decoder, Encoder
 from worldmodels.models.vae import VAE
 

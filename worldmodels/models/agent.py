@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from worldmodels.car_racing.frames import preprocess
 from worldmodels.car_racing.task import CarRacingTask
-from worldmodels.errors import WorldModelsError
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.models.controller import Controller, LinearController, linear_layer
 from worldmodels.models.determinism import use_one_core
 from worldmodels.models.memory import MDNRNN

@@ -25,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.frames import GYM_FRAME_SHAPE
-from worldmodels.errors import WorldModelsError
-from worldmodels.inherited import own_settings
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.inherited import own_settings
+from worldmodels.core.shapes import require_shape
 from worldmodels.models.controller import LinearController
-from worldmodels.shapes import require_shape
 
 if TYPE_CHECKING:
     from worldmodels.models.memory import MDNRNN

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.task import ACTIONS
-from worldmodels.errors import WorldModelsError
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.params import require
 from worldmodels.models.model_files import (
     MAKE_ANEW,
     ModelFileError,
@@ -28,7 +29,6 @@ from worldmodels.models.model_files import (
     load_model,
     save_model,
 )
-from worldmodels.params import require
 
 if TYPE_CHECKING:
     import tensorflow as tf

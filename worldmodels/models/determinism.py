@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from worldmodels.core.params import require
 from worldmodels.models.keras_on_tensorflow import keras
-from worldmodels.params import require
 
 
 @dataclass(frozen=True)

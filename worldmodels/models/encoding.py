@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from worldmodels.core.params import require
 from worldmodels.models.vae import VAE
-from worldmodels.params import require
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worldmodels.errors import WorldModelsError
+from worldmodels.core.errors import WorldModelsError
 
 ADVICE = (
     "set KERAS_BACKEND=tensorflow before Keras is imported; it is read from there, or else from "

@@ -20,13 +20,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.task import ACTIONS
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.params import require
+from worldmodels.core.shapes import require_shape
 from worldmodels.data.latents import MAX_LATENT_DIM
-from worldmodels.errors import WorldModelsError
 from worldmodels.models.keras_on_tensorflow import keras
 from worldmodels.models.model_files import load_model, save_model
 from worldmodels.models.row_product import row_product
-from worldmodels.params import require
-from worldmodels.shapes import require_shape
 
 if TYPE_CHECKING:
     from worldmodels.models.vae import VAE

@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.data.hdf5_files import (
     Format,
     open_sealed,
@@ -26,7 +27,6 @@ from worldmodels.data.hdf5_files import (
     require_text,
     sealed_file,
 )
-from worldmodels.errors import WorldModelsError
 
 if TYPE_CHECKING:
     import tensorflow as tf

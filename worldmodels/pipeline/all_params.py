@@ -13,14 +13,7 @@ from typing import get_type_hints
 
 from worldmodels.car_racing.frames import EnvParams
 from worldmodels.car_racing.task import ACTIONS
-from worldmodels.data.episodes import split_episodes
-from worldmodels.inspection.vision_frames import InspectionParams
-from worldmodels.models.controller import linear_layer
-from worldmodels.models.determinism import ComputeParams
-from worldmodels.models.encoding import EncodingParams
-from worldmodels.models.memory import MemoryParams
-from worldmodels.models.vae import VAEParams
-from worldmodels.params import (
+from worldmodels.core.params import (
     AGAIN_SUFFIX,
     BaseParams,
     check_disjoint,
@@ -30,7 +23,14 @@ from worldmodels.params import (
     require_only_groups,
     require_together,
 )
-from worldmodels.plain_yaml import Value
+from worldmodels.core.plain_yaml import Value
+from worldmodels.data.episodes import split_episodes
+from worldmodels.inspection.vision_frames import InspectionParams
+from worldmodels.models.controller import linear_layer
+from worldmodels.models.determinism import ComputeParams
+from worldmodels.models.encoding import EncodingParams
+from worldmodels.models.memory import MemoryParams
+from worldmodels.models.vae import VAEParams
 from worldmodels.rollouts.agent_sampling import AgentSamplingParams
 from worldmodels.rollouts.driver import DrivingParams
 from worldmodels.rollouts.sampling import SamplingParams

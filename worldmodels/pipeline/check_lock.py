@@ -13,8 +13,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from worldmodels.errors import WorldModelsError
-from worldmodels.params import flatten, read_params
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.params import flatten, read_params
+from worldmodels.core.plain_yaml import Value
 from worldmodels.pipeline.dvc_files import (
     LockedStage,
     Stage,
@@ -22,7 +23,6 @@ from worldmodels.pipeline.dvc_files import (
     read_locked_stages,
     read_stages,
 )
-from worldmodels.plain_yaml import Value
 
 
 def stale_stages(root: Path) -> dict[str, list[str]]:
@@ -71,7 +71,7 @@ def _stale_files(
             if producer is not None and producer.outs.get(dep) != locked.deps[dep]:
                 yield f"{dep} is not the one that {producers[dep]} wrote"
         else:
-            _refuse_folder(root, dep, producers)
+            _refuse_part(dep, producers)
             yield from _stale_file(root, dep, locked.deps[dep])
 
 
@@ -101,9 +101,6 @@ def _stale_outputs(root: Path, stage: Stage, locked: LockedStage) -> Iterator[st
 def _stale_file(root: Path, path: str, locked_md5: str) -> Iterator[str]:
     if not (root / path).exists():
         yield f"{path} is missing"
-    elif (root / path).is_dir():  # of an output folder in git, only that it is there
-        if not locked_md5.endswith(".dir"):
-            yield f"{path} became a folder"
     elif dvc_md5(root / path) != locked_md5:
         yield f"{path} changed"
 
@@ -114,14 +111,13 @@ def _differing_sets(kind: str, declared: Iterable[str], locked: Iterable[str]) -
     yield from (f"{kind} {name} is not in dvc.yaml" for name in locked if name not in declared)
 
 
-def _refuse_folder(root: Path, dep: str, producers: dict[str, str]) -> None:
-    """A folder's hash, or a file's in another stage's output folder, needs the data."""
+def _refuse_part(dep: str, producers: dict[str, str]) -> None:
+    """The hash of a file in another stage's output folder needs the data."""
     around = [str(parent) for parent in PurePosixPath(dep).parents if str(parent) in producers]
-    if (root / dep).is_dir() or around:
-        got = f"a part of {around[0]}" if around else "a folder"
+    if around:
         raise WorldModelsError(
-            f"dvc.yaml: {dep}: expected a file in git or a whole output of a stage as a "
-            f"dependency, got {got}: list the files, or the whole output"
+            f"dvc.yaml: {dep}: expected what is in git, or a whole output of a stage, as a "
+            f"dependency, got a part of {around[0]}: list the whole output"
         )
 
 

@@ -19,9 +19,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from worldmodels.checkpoint import Checkpoint
-from worldmodels.files import atomic_write
-from worldmodels.params import flatten, read_params
+from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.files import atomic_write
+from worldmodels.core.params import flatten, read_params
 from worldmodels.pipeline.dvc_files import LockedStage, dvc_md5, read_locked_stages, read_stages
 from worldmodels.pipeline.environment import environment
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from worldmodels.errors import WorldModelsError
-from worldmodels.plain_yaml import Value, read_mapping
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.plain_yaml import Value, read_mapping
 
 # What a stage writes stands under one of these in dvc.yaml, and under `outs` in dvc.lock.
 OUTPUT_KINDS = ("outs", "metrics", "plots")
@@ -104,8 +104,12 @@ def dvc_md5(path: Path) -> str:
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "md5").hexdigest()
-    files = sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*"))
-    listing = [{"md5": dvc_md5(file), "relpath": name} for name, file in files if file.is_file()]
+    files = sorted(
+        (file.relative_to(path).as_posix(), file)
+        for file in path.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts  # as .dvcignore says
+    )
+    listing = [{"md5": dvc_md5(file), "relpath": name} for name, file in files]
     return hashlib.md5(json.dumps(listing, sort_keys=True).encode()).hexdigest() + ".dir"
 
 

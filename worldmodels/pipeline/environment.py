@@ -13,8 +13,8 @@ import os
 import platform
 from pathlib import Path
 
-from worldmodels.files import atomic_write
-from worldmodels.inherited import RECORDED
+from worldmodels.core.files import atomic_write
+from worldmodels.core.inherited import RECORDED
 
 RECORD = Path("metrics/environment.json")
 # Those that compute; the others only move results about.

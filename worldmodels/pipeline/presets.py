@@ -18,9 +18,9 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node
 
-from worldmodels.errors import WorldModelsError
-from worldmodels.files import atomic_write
-from worldmodels.params import flatten, read_params
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.files import atomic_write
+from worldmodels.core.params import flatten, read_params
 
 GAP = 2  # the spaces before an end-of-line comment whose value is too long for the column
 

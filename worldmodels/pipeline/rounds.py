@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worldmodels.errors import WorldModelsError
-from worldmodels.params import AGAIN_SUFFIX
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.params import AGAIN_SUFFIX
 
 EXPLORED = "data/episodes"
 DRIVEN = "data/agent_episodes"  # by the first round's agent

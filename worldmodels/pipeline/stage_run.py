@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from worldmodels.errors import WorldModelsError
-from worldmodels.params import ParameterError
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.params import ParameterError
 from worldmodels.pipeline.checkpoints import Checkpoint, stage_checkpoint
 from worldmodels.pipeline.environment import record_environment
 from worldmodels.rollouts.cores import core_count

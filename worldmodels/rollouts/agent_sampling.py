@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.params import require
+from worldmodels.core.params import require
 from worldmodels.rollouts.episode import Episode
 from worldmodels.rollouts.policies import wander
 from worldmodels.rollouts.sampling import DrivesParams

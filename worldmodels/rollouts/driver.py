@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from worldmodels.car_racing.task import MAX_STEPS
 from worldmodels.car_racing.telemetry import COLUMNS, ROAD_HALF_WIDTH
-from worldmodels.params import require, require_seeds
+from worldmodels.core.params import require, require_seeds
 from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, noise_seed
 
 POLICY = "centre_line"  # what episode files call it

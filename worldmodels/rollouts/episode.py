@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.task import ACTIONS, MAX_STEPS, EndReason, Task
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.data.episodes import EpisodeData
-from worldmodels.errors import WorldModelsError
 from worldmodels.rollouts.film import Film
 
 

@@ -10,7 +10,7 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.errors import WorldModelsError
+from worldmodels.core.errors import WorldModelsError
 
 FRAMES_PER_SECOND = 50  # CarRacing's own clock
 # No encoder settings and versions in the file, and one thread: the same frames give the same bytes.

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.task import Task
-from worldmodels.errors import WorldModelsError
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.rollouts.cores import core_count
 from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, RolloutError
 from worldmodels.rollouts.policies import Policy

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.task import Task
-from worldmodels.checkpoint import Checkpoint
+from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.progress import Progress
 from worldmodels.data.episodes import (
     EpisodeWriter,
     keep_whole_shards,
@@ -18,7 +19,6 @@ from worldmodels.data.episodes import (
     read_episodes,
     refuse_episodes,
 )
-from worldmodels.progress import Progress
 from worldmodels.rollouts.engine import Engine
 from worldmodels.rollouts.episode import Episode
 from worldmodels.rollouts.sampling import SamplingSummary

@@ -8,8 +8,8 @@ import numpy as np
 
 from worldmodels.car_racing.task import MAX_STEPS
 from worldmodels.car_racing.telemetry import COLUMNS, ROAD_HALF_WIDTH
+from worldmodels.core.params import require, require_seeds
 from worldmodels.data.episodes import EpisodeData
-from worldmodels.params import require, require_seeds
 from worldmodels.rollouts.episode import Episode, noise_seed
 from worldmodels.rollouts.policies import PolicyName
 

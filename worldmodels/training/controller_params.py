@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from worldmodels.car_racing.task import MAX_STEPS
+from worldmodels.core.params import require, require_seeds, require_together
 from worldmodels.models.controller import Latent, require_inputs
-from worldmodels.params import require, require_seeds, require_together
 
 AT_MOST = {  # the paper: 16 episodes, 1,800 generations
     "episodes": 10_000,

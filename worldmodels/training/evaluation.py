@@ -12,10 +12,10 @@ from zipfile import BadZipFile
 import numpy as np
 
 from worldmodels.car_racing.task import MAX_STEPS
-from worldmodels.checkpoint import Checkpoint
-from worldmodels.errors import WorldModelsError
-from worldmodels.files import atomic_write
-from worldmodels.params import require, require_seeds
+from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.files import atomic_write
+from worldmodels.core.params import require, require_seeds
 from worldmodels.rollouts.episode import Episode, Outcome, Trace
 
 COLUMNS = ["episode", "seed", "return", "steps", "tiles", "end"]  # of metrics/episodes.csv

@@ -17,7 +17,7 @@ import cma
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.errors import WorldModelsError
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.rollouts.engine import Engine
 from worldmodels.rollouts.episode import Episode, noise_seed
 from worldmodels.training.controller_params import ControllerParams

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.checkpoint import Checkpoint
-from worldmodels.errors import WorldModelsError
-from worldmodels.files import atomic_write
+from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.files import atomic_write
 
 FILE = "evolution.json"
 CURRENT = "controller.h5"  # beside it: the mean as it stands, for whoever follows the evolution

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from worldmodels.checkpoint import Checkpoint
-from worldmodels.errors import WorldModelsError
+from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.progress import Progress
 from worldmodels.models.keras_on_tensorflow import keras
-from worldmodels.progress import Progress
 from worldmodels.training.training_checkpoint import Means, Position, TrainingCheckpoint
 
 Row = dict[str, float]  # of the training curve

@@ -13,9 +13,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.task import ACTIONS
-from worldmodels.checkpoint import Checkpoint
+from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.data.latents import LatentSequences, Sequences
-from worldmodels.errors import WorldModelsError
 from worldmodels.models.keras_on_tensorflow import keras
 from worldmodels.models.memory import MDNRNN, MemoryParams
 from worldmodels.training.loop import Row, Step, fit

@@ -15,9 +15,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from worldmodels.checkpoint import Checkpoint
+from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.data.hdf5_files import Format, open_sealed, sealed_file
-from worldmodels.errors import WorldModelsError
 
 FILE = "training.h5"
 

@@ -17,8 +17,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.task import ACTIONS
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.data.episodes import EpisodeData
-from worldmodels.errors import WorldModelsError
 from worldmodels.models.controller import LinearController, linear_layer, with_ones
 from worldmodels.models.encoding import Encoder
 from worldmodels.models.memory import MDNRNN

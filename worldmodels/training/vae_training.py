@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from worldmodels.checkpoint import Checkpoint
+from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.data.frame_batches import FrameBatches
 from worldmodels.models.keras_on_tensorflow import keras
 from worldmodels.models.vae import VAE, VAEParams

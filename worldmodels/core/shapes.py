@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from worldmodels.errors import WorldModelsError
+from worldmodels.core.errors import WorldModelsError
 
 if TYPE_CHECKING:
     import tensorflow as tf

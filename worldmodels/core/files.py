@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from worldmodels.errors import WorldModelsError
+from worldmodels.core.errors import WorldModelsError
 
 
 class DiskFullError(WorldModelsError):

@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 import pandas as pd
 
-from worldmodels.errors import WorldModelsError
-from worldmodels.files import atomic_write
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.files import atomic_write
 
 SIGNIFICANT_DIGITS = 6
 

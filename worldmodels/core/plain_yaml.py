@@ -17,8 +17,8 @@ from ruamel.yaml.events import (
     ScalarEvent,
 )
 
-from worldmodels.errors import WorldModelsError
-from worldmodels.wording import cut, one_line, shown
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.wording import cut, one_line, shown
 
 # What YAML's scalars, lists and mappings become.
 Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"

@@ -12,10 +12,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from worldmodels.errors import WorldModelsError
-from worldmodels.param_kinds import NotOfKindError, coerce, in_words
-from worldmodels.plain_yaml import Value, read_mapping
-from worldmodels.wording import cut, key_shown, listed, nearest, shown
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.core.param_kinds import NotOfKindError, coerce, in_words
+from worldmodels.core.plain_yaml import Value, read_mapping
+from worldmodels.core.wording import cut, key_shown, listed, nearest, shown
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -10,7 +10,7 @@ import os
 import time
 from pathlib import Path
 
-from worldmodels.errors import WorldModelsError
+from worldmodels.core.errors import WorldModelsError
 
 SECONDS_BETWEEN = 30.0  # saves; WORLDMODELS_CHECKPOINT_SECONDS, where it is set
 

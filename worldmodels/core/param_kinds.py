@@ -10,7 +10,7 @@ import math
 import types
 from typing import Literal, Union, get_args, get_origin
 
-from worldmodels.plain_yaml import NotPlainError, plain_values
+from worldmodels.core.plain_yaml import NotPlainError, plain_values
 
 
 class NotOfKindError(Exception):
