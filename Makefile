@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --generate-hashes --no-emit-index-url --python-
 PRESET :=
 # DVC takes a folder without git for a mistake, unless it is told; `dvc exp` does need one.
 define DVC_WITHOUT_GIT
-if git rev-parse --git-dir >/dev/null 2>&1; then \
+if git rev-parse --git-dir >/dev/null 2>&1 && ! git check-ignore --quiet dvc.yaml; then \
     ! grep -qs no_scm .dvc/config.local || $(BIN)/dvc config --local --unset core.no_scm; \
 elif ! grep -qs no_scm .dvc/config.local; then \
     $(BIN)/dvc config --local core.no_scm true && \

@@ -220,17 +220,19 @@ def test_experiments_of_a_parallel_queue_share_the_stages_they_have_in_common(
 ) -> None:
     clone = project.copy(tmp_path)
     overrides = ("-S", "vae.beta=0.9", "-S", "controller.sigma=0.08,0.12")
-    clone.run("dvc", "exp", "run", "--queue", *overrides, "evolve")
+    output = clone.run("dvc", "exp", "run", "--queue", *overrides, "evolve")
+    names = re.findall("Queued experiment '(.*)'", output)
     with (tmp_path / "workers").open("w") as said:  # a pipe would stay open as long as they run
         start = ("dvc", "queue", "start", "-j", "2")
         subprocess.run(start, cwd=clone.root, env=clone.environment, stdout=said, check=True)
-    status = "Queued"
-    while "Queued" in status or "Running" in status:
-        time.sleep(1)
-        status = clone.run("dvc", "queue", "status").split("Worker status")[0]
-    names = re.findall(r"^[0-9a-f]{7} +(\S+) .* Success", status, re.MULTILINE)
-    assert len(names) == 2, status
+    results, deadline = "", time.monotonic() + 900
+    while not all(name in results for name in names) and "celery/failed" not in results:
+        assert time.monotonic() < deadline, (tmp_path / "workers").read_text()
+        time.sleep(0.5)
+        results = clone.run("git", "for-each-ref", "refs/exps")
     logs = [clone.run("dvc", "queue", "logs", name) for name in names]
+    assert "celery/failed" not in results, logs
+    assert len(names) == 2
     assert any("train_vae: waiting for another run of it with the same " in log for log in logs)
 
 
