@@ -64,6 +64,6 @@ except ImportError as error:
     assert "watch needs" in done.stderr
     assert "`uv pip install '.[pipeline]'` brings all" in done.stderr
     assert refusal == [
-        "worldmodels.VAE needs keras, which the simulator alone does not bring; "
+        "worldmodels.VAE needs tensorflow, which the simulator alone does not bring; "
         "`uv pip install '.[pipeline]'` does"
     ]

@@ -657,7 +657,7 @@ def test_the_agent_for_people_does_what_the_engine_s_does(
     """From gym's frame on: the same crop, the same noise, the same memory, the same action."""
     from worldmodels.car_racing.frames import preprocess
     from worldmodels.car_racing.simulator import FastCarRacing
-    from worldmodels.models.agent import Agent
+    from worldmodels.models.agent_process import Agent
 
     agent, env = Agent.load(models), FastCarRacing()
     for outcome in drives["1 workers"]:
