@@ -2,9 +2,9 @@
 step.
 
 The engine knows nothing of models. It is given a task, something that makes a batched policy, and a
-list of episodes to play; what comes back is in the list's order and does not depend
-on how many workers there were, which of them played what, or in whose company. Read
-`LocalEngine.play` first, then `_Worker.run`, which is what happens inside a process.
+list of episodes to play; what comes back is in the list's order and does not depend on how many
+workers there were, which of them played what, or in whose company. Read `LocalEngine.play` first,
+then `_Worker.run`, which is what happens inside a process.
 """
 
 from __future__ import annotations

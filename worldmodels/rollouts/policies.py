@@ -1,8 +1,7 @@
-"""What a policy is, and policies that explore: they choose actions without looking, to fill the
-first episodes.
+"""What a policy is, and policies that explore: they act without looking, for the first episodes.
 
-Their actions are a function of the episode's noise seed alone. Read
-`BrownianPolicy` first, the default.
+The actions of those are a function of the episode's noise seed alone. Read `Policy`, then
+`BrownianPolicy`, the default.
 """
 
 from __future__ import annotations
