@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -103,7 +104,7 @@ FILES = {
 def project(tmp_path: Path) -> Path:
     """A fresh clone: the files that git holds, and none of the data."""
     for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     return tmp_path
 
@@ -240,14 +241,29 @@ def test_data_on_the_disk_plays_no_part(project: Path) -> None:
     assert stale_stages(project) == {}
 
 
-@pytest.mark.parametrize("dep", ["worldmodels", "data/latents/0.npz"])
 def test_a_dependency_that_needs_the_data_is_refused(
-    project: Path, edit: Callable[[str, str, str], None], dep: str
+    project: Path, edit: Callable[[str, str, str], None]
 ) -> None:
+    dep = "data/latents/0.npz"
     edit("dvc.yaml", "worldmodels/training/evolution.py", dep)
     edit("dvc.lock", "worldmodels/training/evolution.py", dep)
-    with pytest.raises(WorldModelsError, match=f"{dep}: expected a file in git or a whole output"):
+    with pytest.raises(WorldModelsError, match=f"{dep}: expected what is in git, or a whole"):
         stale_stages(project)
+
+
+def test_a_folder_of_code_is_hashed_as_dvc_does(
+    project: Path, edit: Callable[[str, str, str], None]
+) -> None:
+    folder = "worldmodels/training"
+    listing = json.dumps([{"md5": md5("evolution"), "relpath": "evolution.py"}])
+    edit("dvc.yaml", f"{folder}/evolution.py", folder)
+    edit("dvc.lock", f"{folder}/evolution.py", folder)
+    edit("dvc.lock", md5("evolution"), f"{md5(listing)}.dir")
+    (project / folder / "__pycache__").mkdir()  # of which .dvcignore tells DVC nothing
+    (project / folder / "__pycache__" / "evolution.pyc").write_text("bytes")
+    assert stale_stages(project) == {}
+    (project / folder / "evolution.py").write_text("other")
+    assert stale_stages(project) == {"evolve": [f"{folder} changed"]}
 
 
 @pytest.mark.parametrize(
