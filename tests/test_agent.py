@@ -312,7 +312,7 @@ def test_the_paper_s_controller_has_867_numbers() -> None:
 def test_controllers_of_another_size_are_refused(
     make_policy: Callable[..., AgentPolicy], shape: tuple[int, ...]
 ) -> None:
-    with pytest.raises(WorldModelsError, match=r"controller: expected 39 numbers.*got \("):
+    with pytest.raises(WorldModelsError, match=r"controller: expected 39 parameters.*got \("):
         make_policy().set_candidates(np.zeros(shape))
 
 
@@ -437,10 +437,10 @@ def test_a_controller_that_does_not_fit_is_refused(
     LinearController(np.zeros((9, 3), np.float32), ("z", "h"), "mean").save(
         tmp_path / "controller.h5"
     )
-    with pytest.raises(WorldModelsError, match=r"controller: expected 39 numbers"):
+    with pytest.raises(WorldModelsError, match=r"controller: expected 39 parameters"):
         Agent.load(tmp_path)
     before = agent.controller
-    with pytest.raises(WorldModelsError, match=r"controller: expected 39 numbers"):
+    with pytest.raises(WorldModelsError, match=r"controller: expected 39 parameters"):
         agent.controller = LinearController.load(tmp_path / "controller.h5")
     assert agent.controller is before
 

@@ -523,7 +523,7 @@ def test_the_number_of_workers_is_the_variable_s_or_all_cores(
 )
 def test_a_container_s_quota_counts() -> None:
     mount = 'mount -t tmpfs none /sys/fs/cgroup && echo "100000 100000" >/sys/fs/cgroup/cpu.max'
-    code = "from worldmodels.rollouts.engine import worker_count; print(worker_count())"
+    code = "from worldmodels.rollouts.local_engine import worker_count; print(worker_count())"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     environment.pop("WORLDMODELS_WORKERS", None)
     ran = subprocess.run(
