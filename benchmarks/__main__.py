@@ -3,6 +3,7 @@ benchmarks/results.json and benchmarks/results.png."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -53,7 +54,8 @@ def _rows(rates: Rates) -> list[str]:
     return [f"| {name} | {median(values):,.0f} | | |" for name, values in rates.items()]
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
+    argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__).parse_args(arguments)
     results = {"machine": machine(), **{name: run(name) for name in BENCHMARKS}}
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     draw(results, PICTURE)

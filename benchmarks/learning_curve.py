@@ -129,12 +129,15 @@ def _paper(axes: Axes, at: list[float]) -> None:
     axes.plot(at, list(PAPER.values()), "o--", color="black", label="Ha & Schmidhuber 2018")
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learning_curve")
     parser.add_argument(
         "runs", nargs="*", type=Path, default=[Path()], help="folders of finished runs; default: ."
     )
-    folders = parser.parse_args().runs
+    folders = parser.parse_args(arguments).runs
+    for folder in folders:
+        if not (folder / "logs" / "stages.csv").exists():
+            parser.error(f"{folder}: expected the folder of a finished run, with logs/stages.csv")
     names = ["this project"] if len(folders) == 1 else [folder.name for folder in folders]
     draw(dict(zip(names, map(learning_curve, folders), strict=True)), PICTURE)
     print(PICTURE)

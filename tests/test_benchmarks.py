@@ -94,3 +94,18 @@ def test_a_learning_curve_counts_what_was_driven_and_spent_until_each_validation
     assert [point.frames for point in points] == frames
     assert [(point.score, point.std) for point in points] == scores
     assert final == Point(13500, pytest.approx(2.0), 880.0, 30.0)
+
+
+def test_arguments_that_make_no_sense_are_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks import __main__ as bench
+    from benchmarks import learning_curve as curve
+
+    for main, arguments, expected in (
+        (bench.main, ["simulators"], "unrecognized arguments: simulators"),
+        (curve.main, [str(tmp_path)], f"{tmp_path}: expected the folder of a finished run"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main(arguments)
+        assert expected in capsys.readouterr().err
