@@ -1,7 +1,7 @@
 """What the system needs to know of an environment: the task.
 
-Everything above this package works on a `Task`; CarRacing is written here and nowhere else. For
-another environment write another task, and choose it in `rollouts.engine`. Read `Task`, then
+Episodes and engines work on a `Task`; stages, which make the engines, and the agent's policy name
+`CarRacingTask`. The number of actions and of steps is said here once. Read `Task`, then
 `CarRacingTask`.
 """
 

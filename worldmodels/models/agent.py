@@ -1,10 +1,12 @@
 """The agent: vision, memory and controller acting together.
 
-At every step V turns the frame into z, C turns [z, h], less M's centre, into an action, and M turns
-(z, action) and its state into the next h: C sees what M made of everything up to the last step.
+At every step V turns the frame into z, C turns [z, h], less M's feature mean, into an action, and M
+turns (z, action) and its state into the next h: C sees what M made of everything up to the last
+step.
 `AgentPolicy` does this for many episodes and many controllers at once in one compiled graph, of the
 smallest of a few fixed shapes that holds them; `AgentModels` is the same with gym's frames, for
-`agent_process`, whose `Agent` is for people. Read `AgentPolicy.act` first.
+`agent_process`, whose `Agent` is for people. Read `AgentPolicy._decide` first: there z becomes an
+action.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from worldmodels.rollouts.episode import Episode
 
 
 class AgentPolicy:
-    """A `rollout.Policy`: one agent per slot, all with the same V and M, each with its own C.
+    """A `policies.Policy`: one agent per slot, all with the same V and M, each with its own C.
 
     Args:
         vae, memory: trained models.
@@ -110,7 +112,7 @@ class AgentPolicy:
     def act(
         self, frames: NDArray[np.uint8], slots: Sequence[int] | None = None
     ) -> NDArray[np.float32]:
-        """As `rollout.Policy.act` says; moves the memory of these slots on."""
+        """As `policies.Policy.act` says; moves the memory of these slots on."""
         slots = range(len(self._step)) if slots is None else slots
         at = np.array(slots)
         noise = np.stack(

@@ -80,7 +80,7 @@ class NoisyPolicy:
     def act(
         self, frames: NDArray[np.uint8], slots: Sequence[int] | None = None
     ) -> NDArray[np.float32]:
-        """The policy's actions and the noise, within the action space; see `rollout.Policy.act`."""
+        """The policy's actions and the noise, within the action space; see `Policy.act`."""
         actions = self._policy.act(frames, slots)
         slots = range(len(self._step)) if slots is None else slots
         noise = np.stack(

@@ -1,6 +1,6 @@
 """Plays one episode in one environment: frames out, actions in, and what came of it at the end.
 
-Whose actions they are is not its business: `rollout` plays many at once with a policy, `driver` one
+Whose actions they are is not its business: an engine plays many at once with a policy, `driver` one
 after the other by the privileged values. Read `Episode` first, then `EpisodePlay.step`.
 """
 
