@@ -1,12 +1,16 @@
 # World Models. `make repro` and `make test` work as the first command on a fresh clone.
 
-PYTHON := python3.11
+# The newest of these that runs; a pyenv shim without its version does not.
+PYTHONS := python3.13 python3.12 python3.11
+ifeq ($(origin PYTHON), undefined)
+PYTHON := $(firstword $(foreach python,$(PYTHONS),$(shell $(python) -c '' 2>/dev/null && echo $(python))))
+endif
 UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONHASHSEED=0
-COMPILE := $(BIN)/uv pip compile --generate-hashes --no-emit-index-url --python-version 3.11 \
+COMPILE := $(BIN)/uv pip compile --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
     --custom-compile-command "make lock" --quiet
 PRESET :=
 # DVC takes a folder without git for a mistake, unless it is told; `dvc exp` does need one.
@@ -24,7 +28,7 @@ MODELS := train_vae train_memory evolve train_vae_again train_memory_again trans
 # Columns of `make experiments`: the score, and what is named by group and key, a parameter.
 SHOWN := Experiment|val_return_again|return_|[a-z_]+\.[a-z_]+$$$$
 
-.PHONY: setup repro models experiments test test-full bench check-lock lint lock clean
+.PHONY: setup repro models experiments test test-full test-pythons bench check-lock lint lock clean
 
 setup: $(READY) .dvc/config.local  ## make .venv from requirements.lock
 	@$(DVC_WITHOUT_GIT)
@@ -32,10 +36,10 @@ setup: $(READY) .dvc/config.local  ## make .venv from requirements.lock
 # uv builds box2d-py from its source with swig (see pyproject.toml); compiler and headers are the machine's.
 # The project itself is installed last, since `sync` removes what the lock file does not name.
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { echo "setup: Python 3.11 is missing: expected $(PYTHON) on the PATH to be one, got $$($(PYTHON) --version 2>&1 | head -n 1); install it, or name yours: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(or $(PYTHON),false) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null || { echo "setup: Python is missing: expected one of $(PYTHONS) on the PATH, got $(if $(PYTHON),$$($(PYTHON) --version 2>&1 | head -n 1),none that runs); install one (uv python install 3.13 does), or name yours: make setup PYTHON=/path/to/python3" >&2; exit 1; }
 	@command -v c++ >/dev/null || { echo "setup: a C++ compiler is missing: expected c++ on the PATH, box2d-py is built with it; on Debian or Ubuntu: apt install g++, on macOS: xcode-select --install" >&2; exit 1; }
-	@test -f "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" || { echo "setup: Python's headers are missing: expected Python.h where $(PYTHON) looks for it, box2d-py is built with it; on Debian or Ubuntu: apt install python3.11-dev python3.11-venv" >&2; exit 1; }
-	@echo "setup: $$(grep -c '^[a-z].*==' requirements.lock) packages into $(VENV), 3 GB: about two minutes, and as long as their download takes"
+	@test -x $(BIN)/python || test -f "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" || { echo "setup: Python's headers are missing: expected Python.h where $(PYTHON) looks for it, box2d-py is built with it; on Debian or Ubuntu: apt install $(PYTHON)-dev $(PYTHON)-venv" >&2; exit 1; }
+	@echo "setup: $$(grep -c '^[a-z].*==' requirements.lock) packages into $(VENV), for $$($(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) --version), 3 GB: about two minutes, and as long as their download takes"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
@@ -49,7 +53,7 @@ $(READY): requirements.lock pyproject.toml
 
 # Environments of their own: .venv-gymnasium for a test, .venv-envpool for `make bench`.
 $(VENV)-%/ready: requirements-%.lock $(READY)
-	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	test -x $(@D)/bin/python || $(BIN)/python -m venv $(@D)
 	$(BIN)/uv pip sync --python $(@D)/bin/python --quiet --require-hashes $<
 	touch $@
 
@@ -70,6 +74,11 @@ test: setup lint $(VENV)-gymnasium/ready  ## run the tests
 
 test-full: test  ## run the slow tests too
 	$(RUN) python -m pytest -q -m slow
+
+test-pythons:  ## the same on every supported Python that is there, each in an environment of its own
+	@for python in $(PYTHONS); do \
+	    ! $$python -c '' 2>/dev/null || $(MAKE) test PYTHON=$$python VENV=.venv-$$python || exit 1; \
+	done
 
 lint: setup
 	$(RUN) ruff check .
