@@ -92,8 +92,9 @@ class MDNRNN:
             empty if that is not known, as in a memory that nobody trained.
 
     Attributes:
-        centre: mean of [z, h] over the drives that it was fitted to, (latent_dim + hidden_units,);
-            zeros in a memory that nobody trained. A controller reads how far a step is from it.
+        feature_mean: mean of [z, h] over the drives that it was fitted to, (latent_dim +
+            hidden_units,); zeros in a memory that nobody trained. A controller reads how far a step
+            is from it.
     """
 
     KIND = "memory"
@@ -135,7 +136,7 @@ class MDNRNN:
         return self.lstm.trainable_variables + self.head.trainable_variables
 
     def feature_mean_of(self, inputs: tuple[str, ...]) -> NDArray[np.float32]:
-        """The part of `centre` that a controller with these inputs, z or h or both, reads."""
+        """The part of `feature_mean` that a controller with these inputs, z or h or both, reads."""
         z, h = np.split(self.feature_mean, [self.latent_dim])
         return np.concatenate([{"z": z, "h": h}[name] for name in inputs])
 
@@ -255,7 +256,7 @@ class MDNRNN:
         vae_digest = stored.text("vae_digest")
         # Before the model is built: the settings may be those of one that fills the memory.
         shapes = _weight_shapes(latent_dim, hidden_units, mixtures)
-        centred = len(stored.weights) != len(shapes)  # files of early versions have no centre
+        centred = len(stored.weights) != len(shapes)  # files of early versions have no mean
         stored.require_shapes([*shapes, (latent_dim + hidden_units,)] if centred else shapes)
         rng = np.random.default_rng(0)
         model = cls(latent_dim, hidden_units, mixtures, rng=rng, vae_digest=vae_digest)

@@ -47,7 +47,7 @@ class Validation:
 
 
 class EvolutionLog:
-    """Validations of the starts; by generation, from 1 on, told scores and validations.
+    """Validations of the starts; by generation, from 1 on, results and validations.
 
     Args:
         checkpoint: the stage's; without one nothing is saved.
@@ -74,7 +74,7 @@ class EvolutionLog:
         self._save()
 
     def add(self, generation: int, result: GenerationResult, mean: NDArray[np.float64]) -> None:
-        """Save what a generation's driving told, and which mean vector that led to."""
+        """Save how a generation drove, and which mean vector that led to."""
         self.results[generation] = result
         self._mean_digest = _digest(mean)
         self._save()
