@@ -39,6 +39,17 @@ def test_stages_run_by_the_python_of_dvc_whatever_the_path_has(
     assert "check_params: done" in output
 
 
+def test_a_shell_that_stays_between_dvc_and_the_stage_changes_nothing(
+    started: Project, tmp_path: Path
+) -> None:
+    """As dash does; bash makes way for the last command."""
+    shell = tmp_path / "staying_shell"
+    shell.write_text('#!/bin/sh\n/bin/sh "$@"\nexit $?\n')
+    shell.chmod(0o755)
+    started.environment["SHELL"] = str(shell)
+    assert "check_params: done" in started.run(str(BIN / "dvc"), "repro", "check_params")
+
+
 def test_python_s_own_variables_and_other_packages_on_its_path_play_no_part(
     started: Project, tmp_path: Path
 ) -> None:
