@@ -23,12 +23,12 @@ elif ! grep -qs no_scm .dvc/config.local; then \
 fi
 endef
 # Stages whose models `dvc push` puts into trained/: all but `push: false` in dvc.yaml.
-MODELS := train_vae train_memory evolve train_vae_again train_memory_again transfer evolve_again
+MODELS := train_vae train_memory transfer evolve
 
 # Columns of `make experiments`: the score, and what is named by group and key, a parameter.
-SHOWN := Experiment|val_return_again|return_|[a-z_]+\.[a-z_]+$$$$
+SHOWN := Experiment|val_return_second|return_|[a-z_]+(\.[a-z_]+)+$$$$
 
-.PHONY: setup repro models experiments test test-full test-pythons bench check-lock lint lock clean
+.PHONY: setup repro models experiments test test-full test-pythons bench docs check-lock lint lock clean
 
 setup: $(READY) .dvc/config.local  ## make .venv from requirements.lock
 	@$(DVC_WITHOUT_GIT)
@@ -36,11 +36,11 @@ setup: $(READY) .dvc/config.local  ## make .venv from requirements.lock
 # uv builds box2d-py from its source with swig (see pyproject.toml); compiler and headers are the machine's.
 # The project itself is installed last, since `sync` removes what the lock file does not name.
 $(READY): requirements.lock pyproject.toml
-	@test -x $(BIN)/python || $(or $(PYTHON),false) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null || { echo "setup: Python is missing: expected one of $(PYTHONS) on the PATH, got $(if $(PYTHON),$$($(PYTHON) --version 2>&1 | head -n 1),none that runs); install one (uv python install 3.13 does), or name yours: make setup PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -x $(BIN)/python || $(if $(PYTHON),$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null,command -v uv >/dev/null) || { echo "setup: Python is missing: expected one of $(PYTHONS) on the PATH, or uv, which gets one, got $(if $(PYTHON),$$($(PYTHON) --version 2>&1 | head -n 1),neither); install one, or name yours: make setup PYTHON=/path/to/python3" >&2; exit 1; }
 	@command -v c++ >/dev/null || { echo "setup: a C++ compiler is missing: expected c++ on the PATH, box2d-py is built with it; on Debian or Ubuntu: apt install g++, on macOS: xcode-select --install" >&2; exit 1; }
-	@test -x $(BIN)/python || test -f "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" || { echo "setup: Python's headers are missing: expected Python.h where $(PYTHON) looks for it, box2d-py is built with it; on Debian or Ubuntu: apt install $(PYTHON)-dev $(PYTHON)-venv" >&2; exit 1; }
-	@echo "setup: $$(grep -c '^[a-z].*==' requirements.lock) packages into $(VENV), for $$($(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) --version), 3 GB: about two minutes, and as long as their download takes"
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || test -z "$(PYTHON)" || test -f "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" || { echo "setup: Python's headers are missing: expected Python.h where $(PYTHON) looks for it, box2d-py is built with it; on Debian or Ubuntu: apt install $(PYTHON)-dev $(PYTHON)-venv" >&2; exit 1; }
+	@echo "setup: $$(grep -c '^[a-z].*==' requirements.lock) packages into $(VENV), for $(if $(wildcard $(BIN)/python)$(PYTHON),$$($(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) --version),a Python 3.13 of uv), 3 GB: about two minutes, and as long as their download takes"
+	test -x $(BIN)/python || $(if $(PYTHON),$(PYTHON) -m venv $(VENV),uv venv --quiet --seed --python 3.13 $(VENV))
 	test -x $(BIN)/uv || $(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
@@ -89,6 +89,16 @@ bench: setup  ## measure speed: prints, and writes benchmarks/results.json and .
 	@$(MAKE) $(VENV)-envpool/ready || echo "bench: EnvPool cannot be installed here; measured without it" >&2
 	$(RUN) python -m benchmarks
 
+# Into .venv, at the versions of requirements.lock where both name a package; a later `make setup` that has
+# something to do removes it, and is then newer than the stamp.
+$(VENV)/docs-ready: requirements-docs.lock $(READY)
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r $<
+	touch $@
+
+# The variable leaves out Material's notice of its end of life, 2027-05-05; what follows it is Zensical.
+docs: $(VENV)/docs-ready  ## build the documentation: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict
+
 check-lock: setup  ## does dvc.lock fit the code and the parameters?
 	@$(RUN) python -m worldmodels.pipeline.check_lock
 
@@ -96,9 +106,10 @@ lock: $(READY)  ## resolve pyproject.toml's dependencies into requirements*.lock
 	$(COMPILE) pyproject.toml --all-extras --output-file requirements.lock
 	$(COMPILE) --group gymnasium --output-file requirements-gymnasium.lock
 	$(COMPILE) --group envpool --output-file requirements-envpool.lock
+	$(COMPILE) --group docs --constraint requirements.lock --output-file requirements-docs.lock
 
 clean:  ## remove what can be made again, checkpoints too, DVC's cache excepted
 	@if [ -d scratch ]; then echo "checkpoints of interrupted stages:"; du -sh scratch; fi
-	rm -rf $(VENV) $(VENV)-* data models logs scratch dvc_plots build *.egg-info \
+	rm -rf $(VENV) $(VENV)-* data models logs scratch dvc_plots site build *.egg-info \
 	    .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

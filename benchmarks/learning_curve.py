@@ -20,7 +20,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from benchmarks.picture import COLOURS
-from worldmodels.pipeline.rounds import AGAIN, FIRST
+from worldmodels.core.params import read_params
+from worldmodels.pipeline.rounds import rounds_of
 
 PICTURE = Path("docs/learning_curve.png")
 
@@ -55,16 +56,14 @@ def learning_curve(run: Path) -> tuple[list[Point], Point]:
     core_seconds = dict(zip(log["stage"].tolist(), seconds, strict=True))
     frames = spent = 0.0
     points: list[Point] = []
-    for round_, sampling in ((FIRST, "sample"), (AGAIN, "sample_agent")):
-        training = (round_.named(stage) for stage in ("train_vae", "encode", "train_memory"))
-        frames += _read(metrics / f"{sampling}.json")["frames"]
-        spent += sum(core_seconds[stage] for stage in (sampling, *training))
-        if round_ is AGAIN:
-            spent += core_seconds["transfer"]
-        curve = pd.read_csv(metrics / f"{round_.named('validation_curve')}.csv")
+    for round_ in rounds_of(read_params()).values():
+        before = ("sample", "train_vae", "encode", "train_memory", "transfer")
+        frames += _read(run / round_.metrics / "sample.json")["frames"]
+        spent += sum(core_seconds.get(round_.stage(stage), 0.0) for stage in before)
+        curve = pd.read_csv(run / round_.metrics / "validations.csv")
         columns = ("frames", "validation_return", "validation_std")
         driven, scores, stds = (curve[column].tolist() for column in columns)
-        evolving = core_seconds[round_.named("evolve")]
+        evolving = core_seconds[round_.stage("evolve")]
         # Of the time of evolution as much as of its frames; the start is validated before any.
         points += [
             Point(frames + at, (spent + evolving * at / driven[-1]) / 3600, score, std)

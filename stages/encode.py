@@ -29,13 +29,13 @@ ACTIVE = 0.01  # variance of a mean above which a latent dimension counts as use
 
 
 def main(round_: Round) -> None:
-    stage = round_.named("encode")
+    stage = round_.stage("encode")
     vae_path = f"{round_.models}/vae.h5"
     params = load_group("encoding", EncodingParams)
     hide_gpu()
     use_threads(load_group("compute", ComputeParams).threads)
     make_deterministic(seed=0)
-    files = EpisodeFiles(*round_.episodes)
+    files = EpisodeFiles(*round_.all_episodes)
     vae = VAE.load(vae_path)
     files.require_image_shape(vae.image_shape)
     announce(stage, f"{files.rows} frames")
@@ -45,7 +45,7 @@ def main(round_: Round) -> None:
         round_.latents, files.rows, vae.latent_dim, vae_digest=file_digest(vae_path)
     )
     with writer, Progress(stage, files.rows, "frames") as progress:
-        for episode in chain.from_iterable(map(read_episodes, round_.episodes)):
+        for episode in chain.from_iterable(map(read_episodes, round_.all_episodes)):
             mean, log_var = encoder.encode(episode.frames)
             writer.write(mean, log_var, episode.actions)
             sums += mean.sum(axis=0, dtype=np.float64)
@@ -54,7 +54,7 @@ def main(round_: Round) -> None:
             progress.advance(len(mean))
     variance = squares / files.rows - (sums / files.rows) ** 2
     write_metrics(
-        f"metrics/{stage}.json",
+        f"{round_.metrics}/encode.json",
         {
             "frames": files.rows,
             "kl": kl / files.rows,
@@ -65,4 +65,4 @@ def main(round_: Round) -> None:
 
 if __name__ == "__main__":
     chosen = chosen_round(sys.argv[1:])
-    run_stage(chosen.named("encode"), partial(main, chosen))
+    run_stage(chosen.stage("encode"), partial(main, chosen))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from worldmodels.car_racing.frames import EnvParams
+from worldmodels.car_racing.env_params import EnvParams
 from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.core.files import atomic_copy
@@ -34,8 +34,9 @@ def main(checkpoint: Checkpoint) -> None:
     env = load_group("env", EnvParams)
     params = load_group("evaluation", EvaluationParams)
     hide_gpu()
-    VAE.load("models/vae.h5").require_image_shape(env.image_shape)
-    controller = LinearController.load("models/controller.h5")
+    models = f"models/{params.round}"
+    VAE.load(f"{models}/vae.h5").require_image_shape(env.image_shape)
+    controller = LinearController.load(f"{models}/controller.h5")
     announce(
         "evaluate",
         f"{params.episodes} episodes of stock gym CarRacing-v2",
@@ -47,7 +48,7 @@ def main(checkpoint: Checkpoint) -> None:
     episodes = evaluation_episodes(params, film=str(film))
     engine = make_engine(
         CarRacingTask(stock=True),
-        policy_maker("models", inputs=controller.inputs, latent=controller.latent),
+        policy_maker(models, inputs=controller.inputs, latent=controller.latent),
         image_shape=env.image_shape,
         batch_size=params.batch_size,
     )

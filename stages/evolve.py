@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.car_racing.frames import EnvParams
+from worldmodels.car_racing.env_params import EnvParams
 from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.core.metrics import write_curve, write_metrics
@@ -19,7 +19,7 @@ from worldmodels.models.controller import LinearController, linear_layer
 from worldmodels.models.determinism import hide_gpu
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE
-from worldmodels.pipeline.rounds import TRANSFERRED, Round, chosen_round
+from worldmodels.pipeline.rounds import Round, chosen_round
 from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.rollouts.engine import make_engine
 from worldmodels.training.controller_params import ControllerParams
@@ -36,14 +36,14 @@ from worldmodels.training.evolution_log import CURRENT, EvolutionLog
 def main(round_: Round, checkpoint: Checkpoint) -> None:
     base = load_group("base", BaseParams)
     env = load_group("env", EnvParams)
-    params = load_group(round_.named("controller"), ControllerParams)
+    params = load_group("controller", ControllerParams, round_name=round_.name)
     hide_gpu()
     VAE.load(f"{round_.models}/vae.h5").require_image_shape(env.image_shape)
     memory = MDNRNN.load(f"{round_.models}/memory.h5")
     layer = linear_layer(
         params.inputs, latent_dim=memory.latent_dim, hidden_units=memory.hidden_units
     )
-    starts = _starts(round_, layer.parameters)
+    starts = _starts(round_)
     tracks = f"{params.episodes} tracks"
     if params.scouting > 1:
         tracks = f"the hardest {params.episodes} of {params.tracks_per_generation} tracks"
@@ -84,22 +84,20 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
             progress.advance(1, **figures)
     tried, evolved = generations[: len(starts)], generations[len(starts) :]
     start, _ = best_validated(tried)
-    # The second round starts from a controller, the first from zeros.
+    # A later round starts from a controller, the first from zeros.
     best, validation = best_validated([start, *evolved] if round_.previous else evolved)
     controller(best).save(f"{round_.models}/controller.h5")
     write_curve(
-        f"metrics/{round_.named('evolution_curve')}.csv",
+        f"{round_.metrics}/evolution_curve.csv",
         [generation.row() for generation in evolved],
     )
-    write_curve(
-        f"metrics/{round_.named('validation_curve')}.csv", validation_curve([start, *evolved])
+    write_curve(f"{round_.metrics}/validations.csv", validation_curve([start, *evolved]))
+    write_metrics(
+        f"{round_.metrics}/controller.json",
+        {round_.metric("val_return"): validation.return_mean},
     )
     write_metrics(
-        f"metrics/{round_.named('controller')}.json",
-        {round_.named("val_return"): validation.return_mean},
-    )
-    write_metrics(
-        f"metrics/{round_.named('evolution')}.json",
+        f"{round_.metrics}/evolution.json",
         {
             "generations": params.generations,
             "frames": generations[-1].frames,
@@ -113,15 +111,17 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     )
 
 
-def _starts(round_: Round, size: int) -> dict[str, NDArray[np.float64]]:
-    """What the search may begin with: zeros in the first round; in the second the first's
-    controller, transferred to the new V and M, or as it was."""
+def _starts(round_: Round) -> dict[str, NDArray[np.float64]]:
+    """What the search may begin with: zeros in the first round; in a later one the controller of
+    the round before, transferred to the new V and M, or as it was."""
     if round_.previous is None:
-        return {"zeros": np.zeros(size)}
-    paths = {"transferred": TRANSFERRED, "as_it_was": f"{round_.previous}/controller.h5"}
+        paths = {"zeros": round_.initial_controller}
+    else:
+        as_it_was = f"{round_.previous.models}/controller.h5"
+        paths = {"transferred": round_.initial_controller, "as_it_was": as_it_was}
     return {name: LinearController.load(path).parameters for name, path in paths.items()}
 
 
 if __name__ == "__main__":
     chosen = chosen_round(sys.argv[1:])
-    run_resumable_stage(chosen.named("evolve"), partial(main, chosen))
+    run_resumable_stage(chosen.stage("evolve"), partial(main, chosen))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from worldmodels.core.params import BaseParams, load_group
+from worldmodels.core.params import BaseParams, load_group, read_params
 from worldmodels.core.progress import announce
 from worldmodels.data.episodes import EpisodeFiles
 from worldmodels.inspection.vision_frames import InspectionParams
@@ -18,8 +18,9 @@ from worldmodels.models.determinism import (
 )
 from worldmodels.models.encoding import EncodingParams
 from worldmodels.models.vae import VAE
-from worldmodels.pipeline.rounds import AGAIN, DRIVEN, EXPLORED
+from worldmodels.pipeline.rounds import rounds_of
 from worldmodels.pipeline.stage_run import run_stage
+from worldmodels.training.evaluation import EvaluationParams
 
 
 def main() -> None:
@@ -29,9 +30,12 @@ def main() -> None:
     hide_gpu()
     use_threads(load_group("compute", ComputeParams).threads)
     make_deterministic(base.seed)
-    vae = VAE.load(f"{AGAIN.models}/vae.h5")
-    names = {EXPLORED: "explored", DRIVEN: "agent"}
-    fitted = {names[folder]: EpisodeFiles(folder) for folder in AGAIN.episodes}
+    round_ = rounds_of(read_params())[load_group("evaluation", EvaluationParams).round]
+    vae = VAE.load(f"{round_.models}/vae.h5")
+    first, *later = round_.all_episodes
+    fitted = {"explored": EpisodeFiles(first)}
+    if later:
+        fitted["agent"] = EpisodeFiles(*later)
     driving = EpisodeFiles("data/driving")
     for files in (*fitted.values(), driving):
         files.require_image_shape(vae.image_shape)

@@ -1,78 +1,85 @@
-"""Drive CarRacing, exploring and along the centre line, and store whole episodes."""
+"""Drive CarRacing for a round, exploring or with the agent of the round before, and store whole
+episodes."""
 
 from __future__ import annotations
 
-from worldmodels.car_racing.frames import EnvParams
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.car_racing.env_params import EnvParams
 from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.core.metrics import write_metrics
 from worldmodels.core.params import BaseParams, load_group
 from worldmodels.core.progress import announce
-from worldmodels.data.episodes import EpisodeWriter, refuse_episodes
-from worldmodels.pipeline.rounds import EXPLORED
+from worldmodels.data.episodes import place_shards
+from worldmodels.models.agent import policy_maker
+from worldmodels.models.controller import LinearController
+from worldmodels.models.determinism import hide_gpu
+from worldmodels.pipeline.rounds import Round, chosen_round
 from worldmodels.pipeline.stage_run import run_resumable_stage
-from worldmodels.rollouts.driver import POLICY, DrivingParams, drive, driving_episodes
 from worldmodels.rollouts.engine import make_engine
-from worldmodels.rollouts.episode import EpisodePlay
-from worldmodels.rollouts.policies import POLICIES
+from worldmodels.rollouts.noisy_policy import noisy_policy
+from worldmodels.rollouts.policies import POLICIES, Policy
 from worldmodels.rollouts.recording import record_episodes
-from worldmodels.rollouts.sampling import SamplingParams, SamplingSummary, sampling_episodes
+from worldmodels.rollouts.sampling import SamplingParams, sampling_episodes
 
-DRIVING = "data/driving"
 ENVIRONMENTS_PER_WORKER = 8
 
 
-def main(checkpoint: Checkpoint) -> None:
+def main(round_: Round, checkpoint: Checkpoint) -> None:
     base = load_group("base", BaseParams)
     env = load_group("env", EnvParams)
-    params = load_group("sampling", SamplingParams)
-    driving = load_group("driving", DrivingParams)
+    params = load_group("sampling", SamplingParams, round_name=round_.name)
+    hide_gpu()
     announce(
-        "sample",
+        checkpoint.stage,
         f"{params.episodes} episodes of at most {params.steps} steps by the {params.policy} policy",
     )
-    refuse_episodes(DRIVING)
+    policy, candidates = _driver(params, round_)
+    if any(params.noise):
+        policy = partial(noisy_policy, policy=policy, noise=params.noise, noisy=params.noisy_seeds)
     summary = record_episodes(
-        EXPLORED,
+        round_.episodes,
         sampling_episodes(params, seed=base.seed),
         make_engine(
             CarRacingTask(),
-            POLICIES[params.policy],
+            policy,
             image_shape=env.image_shape,
             batch_size=ENVIRONMENTS_PER_WORKER,
         ),
+        candidates=candidates,
         task=CarRacingTask(),
         policy=params.policy,
         seed=base.seed,
         image_shape=env.image_shape,
         checkpoint=checkpoint,
     )
-    driven_well = _drive(driving, env, seed=base.seed).metrics()
-    metrics = {f"driving_{key}": value for key, value in driven_well.items()}
-    write_metrics("metrics/sample.json", summary.metrics() | metrics)
+    if round_.previous:  # V and M learn from those of the rounds before as well
+        for source, target in zip(
+            round_.previous.all_episodes, round_.all_episodes[:-1], strict=True
+        ):
+            place_shards(source, target)
+    write_metrics(f"{round_.metrics}/sample.json", summary.metrics())
 
 
-def _drive(params: DrivingParams, env: EnvParams, *, seed: int) -> SamplingSummary:
-    """Store the scripted driver's episodes, to measure V with: neither V, M nor C trains on them.
-
-    They take seconds, so an interrupted stage drives them anew.
-    """
-    summary = SamplingSummary()
-    play = EpisodePlay(CarRacingTask(), env.image_shape)
-    with EpisodeWriter(
-        DRIVING,
-        environment=CarRacingTask().name,
-        policy=POLICY,
-        seed=seed,
-        image_shape=env.image_shape,
-        privileged_columns=CarRacingTask().columns,
-    ) as writer:
-        for episode, speed in driving_episodes(params, seed=seed):
-            outcome = drive(play, episode, speed=speed)
-            writer.write(outcome.recorded, outcome.reason)
-            summary.add(outcome.recorded)
-    return summary
+def _driver(
+    params: SamplingParams, round_: Round
+) -> tuple[Callable[[int], Policy], NDArray[np.float64] | None]:
+    """Who drives, for an engine: a maker of policies, and the candidates for them."""
+    if params.policy != "agent":
+        return POLICIES[params.policy], None
+    assert round_.previous is not None  # check_params has seen to it
+    models = round_.previous.models
+    controller = LinearController.load(f"{models}/controller.h5")
+    maker = policy_maker(models, inputs=controller.inputs, latent=controller.latent)
+    return maker, controller.parameters[None]
 
 
 if __name__ == "__main__":
-    run_resumable_stage("sample", main)
+    chosen = chosen_round(sys.argv[1:])
+    run_resumable_stage(chosen.stage("sample"), partial(main, chosen))

@@ -22,7 +22,7 @@ from worldmodels.training.memory_training import fit_memory, measure_feature_mea
 
 def main(round_: Round, checkpoint: Checkpoint) -> None:
     base = load_group("base", BaseParams)
-    params = load_group(round_.named("memory"), MemoryParams)
+    params = load_group("memory", MemoryParams, round_name=round_.name)
     use_threads(load_group("compute", ComputeParams).threads)
     make_deterministic(base.seed)
     sequences = LatentSequences(round_.latents, length=params.sequence_length)
@@ -33,7 +33,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
         f"{windows} windows of {params.sequence_length} steps, epochs: {params.epochs}",
     )
     if round_.previous:
-        memory = MDNRNN.load(f"{round_.previous}/memory.h5")
+        memory = MDNRNN.load(f"{round_.previous.models}/memory.h5")
         memory.vae_digest = sequences.vae_digest
     else:
         memory = MDNRNN(
@@ -55,13 +55,11 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     curve = list(rows)
     memory.feature_mean = measure_feature_mean(memory, params, sequences, training)
     memory.save(f"{round_.models}/memory.h5")
-    write_curve(f"metrics/{round_.named('memory_curve')}.csv", curve)
-    write_metrics(
-        f"metrics/{round_.named('memory')}.json",
-        {round_.named("val_nll"): curve[-1]["val_loss"]},
-    )
+    write_curve(f"{round_.metrics}/memory_curve.csv", curve)
+    val_nll = curve[-1]["val_loss"]
+    write_metrics(f"{round_.metrics}/memory.json", {round_.metric("val_nll"): val_nll})
 
 
 if __name__ == "__main__":
     chosen = chosen_round(sys.argv[1:])
-    run_resumable_stage(chosen.named("train_memory"), partial(main, chosen))
+    run_resumable_stage(chosen.stage("train_memory"), partial(main, chosen))

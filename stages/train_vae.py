@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from worldmodels.car_racing.frames import EnvParams
+from worldmodels.car_racing.env_params import EnvParams
 from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.core.metrics import write_curve, write_metrics
 from worldmodels.core.params import BaseParams, load_group
@@ -28,10 +28,10 @@ PICTURES = 10  # frames in the grid of reconstructions
 def main(round_: Round, checkpoint: Checkpoint) -> None:
     base = load_group("base", BaseParams)
     env = load_group("env", EnvParams)
-    params = load_group(round_.named("vae"), VAEParams)
+    params = load_group("vae", VAEParams, round_name=round_.name)
     use_threads(load_group("compute", ComputeParams).threads)
     make_deterministic(base.seed)
-    files = EpisodeFiles(*round_.episodes)
+    files = EpisodeFiles(*round_.all_episodes)
     files.require_image_shape(env.image_shape)
     train, held_out = split_episodes(len(files.episodes), base.validation_share)
     training = FrameBatches(files, train, batch_size=params.batch_size, seed=base.seed)
@@ -42,33 +42,28 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     )
     rng = np.random.default_rng(base.seed)
     if round_.previous:
-        vae = VAE.load(f"{round_.previous}/vae.h5")
+        vae = VAE.load(f"{round_.previous.models}/vae.h5")
         vae.require_image_shape(env.image_shape)
     else:
         vae = VAE(env.image_shape, params.latent_dim, precision=params.precision, rng=rng)
     rows = fit_vae(vae, params, training, validation, seed=base.seed, checkpoint=checkpoint)
     curve = list(rows)
     vae.save(f"{round_.models}/vae.h5")
-    write_curve(f"metrics/{round_.named('vae_curve')}.csv", curve)
+    write_curve(f"{round_.metrics}/vae_curve.csv", curve)
+    ages = {"after": vae}
     if round_.previous:
-        before = VAE.load(f"{round_.previous}/vae.h5")
-        write_metrics(
-            f"metrics/{round_.named('vae_held_out')}.json",
-            {
-                "held_out_mse": {
-                    "before": _mse_by_folder(before, params, files, held_out, seed=base.seed),
-                    "after": _mse_by_folder(vae, params, files, held_out, seed=base.seed),
-                }
-            },
-        )
+        ages = {"before": VAE.load(f"{round_.previous.models}/vae.h5"), **ages}
+    measured = {
+        name: _mse_by_round(one, params, files, held_out, seed=base.seed)
+        for name, one in ages.items()
+    }
+    write_metrics(f"{round_.metrics}/vae_held_out.json", {"held_out_mse": measured})
     best = curve[best_epoch(curve) - 1]
-    write_metrics(
-        f"metrics/{round_.named('vae')}.json", {round_.named("val_elbo"): best["val_elbo"]}
-    )
+    write_metrics(f"{round_.metrics}/vae.json", {round_.metric("val_elbo"): best["val_elbo"]})
     shown = _held_out(files, held_out, maximum=PICTURES, seed=base.seed)
     frames = next(iter(shown.epoch(0))).numpy()
     grid = frame_grid([frames, vae.reconstruct(frames, rng=rng)], scale=2)
-    write_png(f"metrics/{round_.named('vae_reconstructions')}.png", grid)
+    write_png(f"{round_.metrics}/vae_reconstructions.png", grid)
 
 
 def _held_out(files: EpisodeFiles, episodes: list[int], *, maximum: int, seed: int) -> FrameBatches:
@@ -77,10 +72,10 @@ def _held_out(files: EpisodeFiles, episodes: list[int], *, maximum: int, seed: i
     return FrameBatches(files, episodes, batch_size=min(maximum, frames), seed=seed)
 
 
-def _mse_by_folder(
+def _mse_by_round(
     vae: VAE, params: VAEParams, files: EpisodeFiles, held_out: list[int], *, seed: int
 ) -> dict[str, float]:
-    """V's squared error on the held-out frames of each folder that has some."""
+    """V's squared error on the held-out frames of each round that has some."""
     validate = validator(vae, params, seed=seed)
     measured = {}
     for folder in files.folders:
@@ -93,4 +88,4 @@ def _mse_by_folder(
 
 if __name__ == "__main__":
     chosen = chosen_round(sys.argv[1:])
-    run_resumable_stage(chosen.named("train_vae"), partial(main, chosen))
+    run_resumable_stage(chosen.stage("train_vae"), partial(main, chosen))

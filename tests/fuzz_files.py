@@ -4,6 +4,9 @@
 prints what became of them. It is a program and not a test, so that a crash is its own end and its
 peak of memory its own: tests/test_fuzz_files.py looks at both. Case and seed decide a mutation
 alone; a failure names them. Read `mutated`, then `main`.
+
+It goes below the public names where a reader would hide what was read: batches without
+TensorFlow, the list of files found good.
 """
 
 from __future__ import annotations

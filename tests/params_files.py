@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from copy import deepcopy
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from hypothesis import HealthCheck, settings
 from project import ROOT
 
-from worldmodels.core.params import read_params
+from worldmodels.core.params import Params, flatten, read_params
 from worldmodels.pipeline.presets import apply_preset
 
+T = TypeVar("T", bound=Params)
 Groups: TypeAlias = dict[str, dict[str, Any]]
 
 
@@ -23,9 +25,7 @@ def preset_groups(name: str, folder: Path) -> Groups:
     return read_params(folder / "params.yaml")
 
 
-KEYS = [
-    (group, key) for group, values in read_params(ROOT / "params.yaml").items() for key in values
-]
+KEYS = [key for key in flatten(read_params(ROOT / "params.yaml")) if not key.endswith(".after")]
 
 QUICK = settings(
     max_examples=1300,
@@ -36,9 +36,18 @@ QUICK = settings(
 )
 
 
-def changed(groups: Groups, changes: dict[tuple[str, str], Any]) -> Groups:
-    """A copy of the groups with other values, by group and key."""
-    copy = {group: dict(keys) for group, keys in groups.items()}
-    for (group, key), value in changes.items():
-        copy[group][key] = value
+def changed(groups: Groups, changes: dict[str, Any]) -> Groups:
+    """A copy of the groups with other values, by dotted keys."""
+    copy = deepcopy(groups)
+    for key, value in changes.items():
+        *path, name = key.split(".")
+        place: dict[str, Any] = copy
+        for step in path:
+            place = place[step]
+        place[name] = value
     return copy
+
+
+def replaced(params: T, **changes: Any) -> T:
+    """The same parameters with other values."""
+    return type(params)(**{**params.model_dump(), **changes})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import os
 import shutil
@@ -13,22 +14,28 @@ import time
 from pathlib import Path
 from typing import Any
 
+from worldmodels.pipeline.rounds import Round
+
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-STAGES = [
+FIRST = Round("first", ())
+SECOND = Round("second", ("first",))
+STAGES = [  # in the order in which DVC runs them
     "check_params",
-    "sample",
-    "train_vae",
-    "encode",
-    "train_memory",
-    "evolve",
-    "sample_agent",
-    "train_vae_again",
+    "sample@first",
+    "train_vae@first",
+    "encode@first",
+    "train_memory@first",
+    "transfer@first",
+    "evolve@first",
+    "sample@second",
+    "train_vae@second",
+    "encode@second",
+    "train_memory@second",
+    "transfer@second",
+    "evolve@second",
+    "sample_driving",
     "inspect_vision",
-    "encode_again",
-    "train_memory_again",
-    "transfer",
-    "evolve_again",
     "evaluate",
 ]
 
@@ -142,3 +149,17 @@ def processes_in(folder: Path) -> list[str]:
             return []
         time.sleep(0.2)
     return found
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The MD5 of every file in a folder, by its path."""
+    return {
+        str(path.relative_to(folder)): md5(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def md5(path: Path) -> str:
+    """The MD5 of a file."""
+    return hashlib.md5(path.read_bytes()).hexdigest()

@@ -1,17 +1,15 @@
 """Which of the project's code a stage depends on, read from import statements.
 
 Packages count as a whole, but for `training`, whose modules each serve a stage that takes minutes.
-`python tests/stage_modules.py` writes them into dvc.yaml, in the place of those it lists, and gives
-that file the form in which DVC writes it.
+`python tests/stage_modules.py` writes them into dvc.yaml, in the place of those it lists.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 from dvc.utils.serialize import modify_yaml
 
@@ -73,20 +71,22 @@ def script_of(cmd: str) -> str:
     return f"stages/{cmd.split()[2]}.py"
 
 
+def bodies(pipeline: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a parsed dvc.yaml says of each stage, of one that is made for each round once."""
+    return {name: stage.get("do", stage) for name, stage in pipeline["stages"].items()}
+
+
 def write_modules(root: Path) -> None:
-    """Let dvc.yaml list the modules of each stage, in the form in which DVC itself writes it, so
-    that `dvc freeze` and the like change what they are to change alone."""
+    """Let dvc.yaml list the modules of each stage."""
     path = root / "dvc.yaml"
     with modify_yaml(path) as pipeline:
-        stages = pipeline["stages"]
-        for stage in stages.values():
-            inputs = [dep for dep in stage["deps"] if not re.match(r"(stages|worldmodels)/", dep)]
-            stage["deps"] = [*inputs, *code_of(root / script_of(stage["cmd"]), root)]
-    dvc = Path(sys.executable).with_name("dvc")
-    for command in ("freeze", "unfreeze"):  # each sorts and indents the stages that it names
-        subprocess.run([dvc, command, "--quiet", *stages], cwd=root, check=True)
-    text = path.read_text()  # sorting loses some of the empty lines before stages; DVC keeps others
-    path.write_text(re.sub(r"(?<=[^:\n])\n(?=(  )?\w+:$)", "\n\n", text, flags=re.MULTILINE))
+        for stage in bodies(pipeline).values():
+            inputs = [dep for dep in stage.get("deps", []) if not re.match(CODE, dep)]
+            code = code_of(root / script_of(stage["cmd"]), root)
+            stage["deps"] = [*sorted(inputs), *sorted(code)]
+
+
+CODE = r"(stages|worldmodels)/"
 
 
 if __name__ == "__main__":

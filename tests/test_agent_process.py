@@ -1,4 +1,7 @@
-"""The agent from Python is the one that was scored: to the last digit, in any process."""
+"""The agent from Python is the one that was scored: to the last digit, in any process.
+
+`Agent._process` is the process that tests kill or look for.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stages = YAML(typ="safe").load((ROOT / "dvc.lock").read_text())["stages"]
     digests = {out["path"]: out["md5"] for stage in stages.values() for out in stage["outs"]}
     for name in ("vae.h5", "memory.h5", "controller.h5"):
-        digest = digests[f"models/{name}"]
+        digest = digests[f"models/second/{name}"]
         shutil.copy(ROOT / "trained" / "files" / "md5" / digest[:2] / digest[2:], folder / name)
     return folder
 

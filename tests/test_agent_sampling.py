@@ -1,4 +1,7 @@
-"""The agent's drives: noise on half of them, which the episode's noise seed alone decides."""
+"""The agent's drives: noise on half of them, which the episode's noise seed alone decides.
+
+`_policy` of a noisy policy is the one that a worker got by pickling.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from conftest import WriteEpisodes
 from numpy.typing import NDArray
+from project import FIRST, SECOND
 
 from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.data.episodes import read_episodes
 from worldmodels.models.controller import LinearController
-from worldmodels.rollouts.agent_sampling import AgentSamplingParams, NoisyPolicy, noisy_policy
 from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, noise_seed
-from worldmodels.rollouts.sampling import sampling_episodes
+from worldmodels.rollouts.noisy_policy import NoisyPolicy, noisy_policy
+from worldmodels.rollouts.sampling import SamplingParams, sampling_episodes
 
 if TYPE_CHECKING:
     from worldmodels.car_racing.task import Task
@@ -166,8 +171,14 @@ def test_a_worker_can_be_sent_it() -> None:
 
 @pytest.mark.parametrize(("episodes", "noisy"), [(2, 1), (5, 3), (160, 80)])
 def test_the_second_half_of_the_tracks_is_driven_with_noise(episodes: int, noisy: int) -> None:
-    params = AgentSamplingParams(
-        episodes=episodes, steps=40, patience=None, random_start=True, first_seed=600, noise=SPREAD
+    params = SamplingParams(
+        policy="agent",
+        episodes=episodes,
+        steps=40,
+        patience=None,
+        random_start=True,
+        noise=SPREAD,
+        first_seed=600,
     )
     tracks = [episode.track_seed for episode in sampling_episodes(params, seed=0)]
     assert list(params.noisy_seeds) == tracks[-noisy:]
@@ -207,9 +218,13 @@ class InThisProcess:
 
 
 def test_the_stage_stores_half_of_the_drives_as_the_agent_s_own_and_half_with_noise(
-    tiny_vae: VAE, tiny_memory: MDNRNN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_vae: VAE,
+    tiny_memory: MDNRNN,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write_episodes: WriteEpisodes,
 ) -> None:
-    from stages import sample_agent as stage
+    from stages import sample as stage
     from worldmodels.models.agent import AgentPolicy
 
     monkeypatch.chdir(tmp_path)
@@ -219,18 +234,21 @@ def test_the_stage_stores_half_of_the_drives_as_the_agent_s_own_and_half_with_no
     )  # for a new process only
     Path("params.yaml").write_text(
         "base: {seed: 0, validation_share: 0.1}\nenv: {image_shape: [32, 32]}\n"
-        "agent_sampling: {episodes: 4, steps: 12, patience: null, random_start: true, "
-        "noise: [0.3, 0.2, 0.1], first_seed: 6000}\n"
+        "sampling: {policy: brownian, episodes: 4, steps: 12, patience: null, "
+        "random_start: true, noise: [0, 0, 0], first_seed: 1000}\n"
+        "rounds: {second: {after: first, sampling: {policy: agent, "
+        "noise: [0.3, 0.2, 0.1], first_seed: 6000}}}\n"
     )
     tiny_vae.save("models/first/vae.h5")
     tiny_memory.save("models/first/memory.h5")
     weights = np.random.default_rng(3).normal(size=(13, 3)).astype(np.float32)
     LinearController(weights, ("z", "h"), "sample").save("models/first/controller.h5")
-    stage.main(Checkpoint("sample_agent", tmp_path))
+    earlier = write_episodes(FIRST.episodes, [5, 3])
+    stage.main(SECOND, Checkpoint("sample@second", tmp_path))
 
     agent = AgentPolicy(tiny_vae, tiny_memory, inputs=("z", "h"), latent="sample", batch_size=1)
     agent.set_candidates(weights.reshape(1, -1).astype(np.float64))
-    stored = list(read_episodes("data/agent_episodes"))
+    stored = list(read_episodes(SECOND.episodes))
     assert [episode.track_seed for episode in stored] == [6000, 6001, 6002, 6003]
     undisturbed = []
     for episode in stored:
@@ -240,5 +258,7 @@ def test_the_stage_stores_half_of_the_drives_as_the_agent_s_own_and_half_with_no
         assert chosen.std(axis=0).max() > 1e-3  # it does look
         undisturbed.append(np.allclose(chosen, episode.actions, atol=1e-5))
     assert undisturbed == [True, True, False, False]
-    metrics = json.loads(Path("metrics/sample_agent.json").read_text())
+    metrics = json.loads(Path("metrics/second/sample.json").read_text())
     assert (metrics["episodes"], metrics["frames"]) == (4, 4 * 12)
+    beside = list(read_episodes(SECOND.all_episodes[0]))  # to learn from as well
+    assert [len(one.rewards) for one in beside] == [outcome.steps for outcome in earlier]

@@ -54,18 +54,18 @@ def test_the_machine_is_named() -> None:
 
 STAGES_CSV = """\
 stage,ended,seconds,peak_mib,peak_mib_of_largest_worker,workers
-evolve,then,9999,1,1,2
-sample,then,10,1,1,2
-train_vae,then,600,1,1,2
-encode,then,20,1,1,2
-train_memory,then,90,1,1,2
-evolve,then,1440,1,1,2
-sample_agent,then,40,1,1,2
-train_vae_again,then,500,1,1,2
-encode_again,then,20,1,1,2
-train_memory_again,then,150,1,1,2
-transfer,then,10,1,1,2
-evolve_again,then,720,1,1,2
+evolve@first,then,9999,1,1,2
+sample@first,then,10,1,1,2
+train_vae@first,then,600,1,1,2
+encode@first,then,20,1,1,2
+train_memory@first,then,90,1,1,2
+evolve@first,then,1440,1,1,2
+sample@second,then,40,1,1,2
+train_vae@second,then,500,1,1,2
+encode@second,then,20,1,1,2
+train_memory@second,then,150,1,1,2
+transfer@second,then,10,1,1,2
+evolve@second,then,720,1,1,2
 evaluate,then,5000,1,1,2
 """
 
@@ -77,21 +77,21 @@ def test_a_learning_curve_counts_what_was_driven_and_spent_until_each_validation
     (tmp_path / "logs" / "stages.csv").write_text(STAGES_CSV)
     metrics = tmp_path / "metrics"
     metrics.mkdir()
-    (metrics / "sample.json").write_text('{"frames": 1000}')
-    (metrics / "sample_agent.json").write_text('{"frames": 500}')
     (metrics / "evaluation.json").write_text('{"return_mean": 880.0, "return_std": 30.0}')
     header = "generation,frames,validation_return,validation_std\n"
-    for suffix, rows in (
-        ("", "0,0,5,1\n8,2000,300,90\n16,8000,700,70\n"),
-        ("_again", "0,0,650,50\n8,4000,890,20\n"),
+    for name, frames, rows in (
+        ("first", 1000, "0,0,5,1\n8,2000,300,90\n16,8000,700,70\n"),
+        ("second", 500, "0,0,650,50\n8,4000,890,20\n"),
     ):
-        (metrics / f"validation_curve{suffix}.csv").write_text(header + rows)
+        (metrics / name).mkdir()
+        (metrics / name / "sample.json").write_text(f'{{"frames": {frames}}}')
+        (metrics / name / "validations.csv").write_text(header + rows)
     points, final = learning_curve(tmp_path)
     hours = [0.4, 0.6, 1.2, 1.6, 2.0]  # two cores; the last run of each stage counts
-    frames = [1000, 3000, 9000, 9500, 13500]
+    driven = [1000, 3000, 9000, 9500, 13500]
     scores = [(5, 1), (300, 90), (700, 70), (650, 50), (890, 20)]
     assert [point.core_hours for point in points] == pytest.approx(hours)
-    assert [point.frames for point in points] == frames
+    assert [point.frames for point in points] == driven
     assert [(point.score, point.std) for point in points] == scores
     assert final == Point(13500, pytest.approx(2.0), 880.0, 30.0)
 

@@ -2,6 +2,8 @@
 
 `Undrawn` is gym's class without its drawing, which has no effect on anything else: with it whole
 episodes can be compared. Frames are compared on shorter drives, as gym draws 150 a second.
+
+The texture of the track is private to the simulator; what is drawn on it is looked at here.
 """
 
 import math

@@ -37,6 +37,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "input").mkdir(parents=True)
     monkeypatch.chdir(root)
     monkeypatch.delenv("DVC_ROOT", raising=False)
+    subprocess.run(["git", "init", "-q"], check=True)
+    Path(".dvc").mkdir()
     Path("dvc.yaml").write_text(DVC_YAML)
     Path("params.yaml").write_text("group: {a: 1.5}\nother: {key: null, unused: 1}\n")
     Path("code.py").write_text("code")
@@ -118,8 +120,6 @@ def test_a_temporary_copy_finds_it_by_dvc_root(
 
 def test_it_stays_until_dvc_lock_has_the_run(project: Path) -> None:
     """As DVC itself writes it, folder hashes included."""
-    for command in (["git", "init", "-q"], [DVC, "init", "-q"]):
-        subprocess.run(command, check=True)
     folder = run_to_the_end()
     with stage_checkpoint("work") as checkpoint:  # the kill came before DVC's own writing
         assert (checkpoint.folder / "state").exists()
@@ -130,8 +130,7 @@ def test_it_stays_until_dvc_lock_has_the_run(project: Path) -> None:
 
 
 def test_a_lock_of_another_run_does_not_remove_it(project: Path) -> None:
-    for command in (["git", "init", "-q"], [DVC, "init", "-q"], [DVC, "repro", "-q"]):
-        subprocess.run(command, check=True)
+    subprocess.run([DVC, "repro", "-q"], check=True)
     Path("code.py").write_text("other code, same outputs")
     run_to_the_end()
     with stage_checkpoint("work") as checkpoint:
@@ -140,8 +139,7 @@ def test_a_lock_of_another_run_does_not_remove_it(project: Path) -> None:
 
 def test_an_unfinished_one_stays_whatever_dvc_lock_has(project: Path) -> None:
     """It belongs to a forced run, or one on a machine that computes otherwise."""
-    for command in (["git", "init", "-q"], [DVC, "init", "-q"], [DVC, "repro", "-q"]):
-        subprocess.run(command, check=True)
+    subprocess.run([DVC, "repro", "-q"], check=True)
     interrupted()
     with stage_checkpoint("work") as checkpoint:
         assert (checkpoint.folder / "state").exists()
@@ -208,8 +206,8 @@ def test_a_second_run_starts_anew_where_the_first_s_checkpoint_was_removed(proje
     folder.mkdir()  # by a third run, say
     first.end(killed=True)
     assert second.says() == "found nothing"
-    assert (folder / "state").read_text() == "some"
     second.end()
+    assert (folder / "state").read_text() == "some"
 
 
 def test_a_process_that_a_run_leaves_behind_does_not_hold_its_checkpoint(project: Path) -> None:

@@ -12,7 +12,6 @@ from worldmodels.car_racing.simulator import CarRacing
 from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.car_racing.telemetry import COLUMNS
 from worldmodels.core.checkpoint import Checkpoint
-from worldmodels.core.params import ParameterError
 from worldmodels.inspection.evaluation_charts import draw_lines, draw_returns, shown_episodes
 from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, Trace
 from worldmodels.training.evaluation import (
@@ -23,7 +22,7 @@ from worldmodels.training.evaluation import (
 )
 
 BLUE, GREY = (0x00, 0x72, 0xB2), (0xD0, 0xD0, 0xD0)  # of bars, of the road
-PARAMS = EvaluationParams(episodes=3, steps=1000, first_seed=0, batch_size=2)
+PARAMS = EvaluationParams(round="second", episodes=3, steps=1000, first_seed=0, batch_size=2)
 
 
 def test_the_metrics_of_four_returns() -> None:
@@ -81,14 +80,6 @@ def test_filming_changes_nothing_about_the_drive() -> None:
     ):
         for name in ("track_seed", "noise_seed", "steps", "patience", "random_start"):
             assert getattr(filmed, name) == getattr(plain, name)
-
-
-@pytest.mark.parametrize(
-    ("key", "value"), [("episodes", 0), ("steps", 1001), ("first_seed", -1), ("batch_size", 0)]
-)
-def test_params_that_make_no_sense_are_refused(key: str, value: int) -> None:
-    with pytest.raises(ParameterError, match=rf"{key}: expected"):
-        EvaluationParams(**{**vars(PARAMS), key: value})
 
 
 def drive(task: CarRacingTask, **flags: bool) -> Outcome:

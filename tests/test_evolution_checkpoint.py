@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from evolution_course import PARAMS, START, Course, run, run_from, vectors
 from numpy.typing import NDArray
+from params_files import replaced
 
 from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.core.errors import WorldModelsError
@@ -54,7 +54,7 @@ class Short(Course):
 def test_going_on_gives_the_same_search_and_drives_nothing_twice(
     levers: str, plays: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    params = replace(PARAMS, **LEVERS[levers])
+    params = replaced(PARAMS, **LEVERS[levers])
     whole, before, after = Course(), Short(plays), Course()
     expected = run_from(START, course=whole, params=params)
     checkpoint = Checkpoint("evolve", tmp_path)
@@ -97,7 +97,7 @@ HEATS = {"finalists": 2, "scouting": 2, "all": 3}  # plays of a generation
 def test_going_on_drives_nothing_twice_but_the_heats_of_an_unfinished_generation(
     levers: str, plays: int, tmp_path: Path
 ) -> None:
-    params = replace(PARAMS, **LEVERS[levers])
+    params = replaced(PARAMS, **LEVERS[levers])
     whole, before, after = Course(), Short(plays), Course()
     expected = run(course=whole, params=params)
     checkpoint = Checkpoint("evolve", tmp_path)

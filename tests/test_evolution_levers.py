@@ -6,7 +6,6 @@ With none pulled it is plain CMA-ES.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from evolution_course import DIMENSIONS, PARAMS, START, Course, hill, run, run_from, vectors
 from numpy.typing import NDArray
+from params_files import replaced
 
 from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.rollouts.episode import Episode
@@ -67,7 +67,7 @@ def plain_search(
 
 
 def test_with_no_lever_pulled_the_search_is_plain_cma_es() -> None:
-    params = replace(PARAMS, generations=30)
+    params = replaced(PARAMS, generations=30)
     means, strategy = plain_search(params, range(1, 31), np.random.default_rng(0))
     generations = run(params=params)
     assert vectors(generations) == means
@@ -75,7 +75,7 @@ def test_with_no_lever_pulled_the_search_is_plain_cma_es() -> None:
 
 
 def test_a_restart_forgets_covariance_and_paths_and_keeps_mean_and_spread() -> None:
-    params = replace(PARAMS, generations=12, restart_every=4)
+    params = replaced(PARAMS, generations=12, restart_every=4)
     rng = np.random.default_rng(0)
     first, strategy = plain_search(params, range(1, 5), rng)
     second, strategy = plain_search(params, range(5, 9), rng, strategy)
@@ -94,7 +94,7 @@ def test_a_restart_forgets_covariance_and_paths_and_keeps_mean_and_spread() -> N
 
 
 def test_the_step_size_is_capped_through_restarts() -> None:
-    params = replace(PARAMS, generations=60, validation_every=100, max_sigma=0.15, restart_every=1)
+    params = replaced(PARAMS, generations=60, validation_every=100, max_sigma=0.15, restart_every=1)
     course = Course(lambda candidate, _: float(candidate.sum()))
     for generation in run(course=course, params=params):
         assert generation.sigma < 0.1501
@@ -102,7 +102,7 @@ def test_the_step_size_is_capped_through_restarts() -> None:
 
 @pytest.mark.parametrize(("covariance", "stays"), [("diagonal", True), ("full", False)])
 def test_a_diagonal_covariance_stays_diagonal(covariance: Any, stays: bool) -> None:
-    params = replace(PARAMS, generations=40, validation_every=100, covariance=covariance)
+    params = replaced(PARAMS, generations=40, validation_every=100, covariance=covariance)
     course = Course()
     generations = run(course=course, params=params)
     asked = [candidates for _, candidates in course.plays if len(candidates) > 1]
@@ -122,7 +122,7 @@ def test_weight_decay_changes_the_ranking_and_not_the_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     costs = told_costs(monkeypatch)
-    params = replace(PARAMS, generations=1, weight_decay=5000.0)
+    params = replaced(PARAMS, generations=1, weight_decay=5000.0)
     course = Course()
     (generation,) = run(course=course, params=params, checkpoint=Checkpoint("evolve", tmp_path))
     _, (episodes, candidates), *_ = course.plays
@@ -178,7 +178,7 @@ def test_finalists_drive_further_tracks_and_rank_among_themselves_before_all_oth
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     costs = told_costs(monkeypatch)
-    params = replace(PARAMS, population=6, generations=2, finalist_episodes=1)
+    params = replaced(PARAMS, population=6, generations=2, finalist_episodes=1)
     course = Heats(first, further)
     generations = run(course=course, params=params, checkpoint=Checkpoint("evolve", tmp_path))
     assert [list(-each) for each in costs] == [scores, scores]
@@ -197,7 +197,7 @@ def test_finalists_drive_further_tracks_and_rank_among_themselves_before_all_oth
 
 def test_finalists_drive_the_same_new_tracks_with_the_same_noise() -> None:
     course = Course()
-    params = replace(PARAMS, finalist_episodes=3)
+    params = replaced(PARAMS, finalist_episodes=3)
     run(course=course, params=params)
     training = [play for play in course.plays if len(play[1]) > 1]
     assert [len(candidates) for _, candidates in training] == 6 * [8, 4]
@@ -217,7 +217,7 @@ def test_finalists_drive_the_same_new_tracks_with_the_same_noise() -> None:
 def test_the_mean_vector_scouts_and_candidates_drive_the_hardest_tracks(
     finalist_episodes: int,
 ) -> None:
-    params = replace(PARAMS, scouting=3, finalist_episodes=finalist_episodes, validation_every=6)
+    params = replaced(PARAMS, scouting=3, finalist_episodes=finalist_episodes, validation_every=6)
     course = Course(lambda _, episode: float(episode.track_seed * 7 % 10))
     start, *generations = run_from(START, course=course, params=params)
     tracks = (2 + finalist_episodes) * 3  # new ones a generation
@@ -256,7 +256,7 @@ def test_finalists_are_chosen_and_ranked_by_what_weight_decay_leaves(
     course = Course(lambda *_: 7.0)
     run(
         course=course,
-        params=replace(PARAMS, generations=1, weight_decay=1.0, finalist_episodes=1),
+        params=replaced(PARAMS, generations=1, weight_decay=1.0, finalist_episodes=1),
     )
     _, (_, candidates), (_, finalists), *_ = course.plays
     shortest_first = np.argsort((candidates**2).sum(axis=1))
@@ -266,7 +266,7 @@ def test_finalists_are_chosen_and_ranked_by_what_weight_decay_leaves(
 
 def test_of_many_equals_the_first_are_ranked_first(monkeypatch: pytest.MonkeyPatch) -> None:
     costs = told_costs(monkeypatch)
-    params = replace(PARAMS, population=100, generations=1, finalist_episodes=1)
+    params = replaced(PARAMS, population=100, generations=1, finalist_episodes=1)
     course = Course(lambda candidate, _: float(candidate[0] > 0))
     run(course=course, params=params)
     by_place = sorted(range(100), key=lambda number: not course.plays[1][1][number, 0] > 0)
@@ -283,14 +283,14 @@ def test_finalists_are_as_many_as_cma_es_has_parents(covariance: str) -> None:
             "verbose": -9,
         }
         strategy = cma.CMAEvolutionStrategy(np.zeros(3), 0.1, options)
-        assert replace(PARAMS, population=population).finalists == strategy.sp.weights.mu
+        assert replaced(PARAMS, population=population).finalists == strategy.sp.weights.mu
 
 
 def test_cma_es_looks_at_the_order_of_what_it_is_told_and_at_nothing_else(
     tmp_path: Path,
 ) -> None:
     """So places may stand for scores."""
-    params = replace(PARAMS, generations=30)
+    params = replaced(PARAMS, generations=30)
     whole = run(params=params, checkpoint=Checkpoint("evolve", tmp_path))
     path = tmp_path / "evolution.json"
     log = json.loads(path.read_text())

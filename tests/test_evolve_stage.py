@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from evolution_course import Course
 from numpy.typing import NDArray
+from project import FIRST, SECOND
 
 from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.models.controller import LinearController
-from worldmodels.pipeline.rounds import AGAIN, FIRST, TRANSFERRED, Round
+from worldmodels.pipeline.rounds import Round
 from worldmodels.rollouts.episode import Episode
 
 PARAMS_YAML = """\
@@ -26,7 +27,9 @@ controller:
    sigma: 0.1, max_sigma: 0.2, patience: null, batch_size: 2, first_seed: 0, validation_every: 1,
    validation_episodes: 2, validation_first_seed: 1000, covariance: full, restart_every: null,
    weight_decay: 0.0, finalist_episodes: 0, scouting: 1}
-controller_again: {sigma: 0.05, generations: 2, first_seed: 500}
+rounds:
+  first: {after: none, controller: {}}
+  second: {after: first, controller: {sigma: 0.05, generations: 2, first_seed: 500}}
 """
 
 
@@ -75,6 +78,9 @@ def run_stage(
     def run(round_: Round, *validations: float) -> tuple[ScriptedCourse, LinearController]:
         request.getfixturevalue("tiny_vae").save(f"{round_.models}/vae.h5")
         request.getfixturevalue("tiny_memory").save(f"{round_.models}/memory.h5")
+        if round_ is FIRST:
+            zeros = LinearController(np.zeros((13, 3), np.float32), ("z", "h"), "mean")
+            zeros.save(round_.initial_controller)
         ScriptedCourse.validations = validations
         stage.main(round_, Checkpoint("evolve", tmp_path / "scratch"))
         return ScriptedCourse.latest, LinearController.load(f"{round_.models}/controller.h5")
@@ -94,11 +100,13 @@ def test_the_stage_saves_the_best_validated_mean_vector_and_never_a_candidate(
     for _, candidates in course.plays:
         if len(candidates) > 1:
             assert not (candidates.astype(np.float32) == saved.weights.ravel()).all(axis=1).any()
-    told = json.loads(Path("metrics/evolution.json").read_text())
+    told = json.loads(Path("metrics/first/evolution.json").read_text())
     assert (told["generations"], told["best_generation"]) == (3, 2)
-    assert json.loads(Path("metrics/controller.json").read_text()) == {"val_return": 50.0}
-    for name, generations in (("evolution", [1, 2, 3]), ("validation", [0, 1, 2, 3])):
-        _, *rows = Path(f"metrics/{name}_curve.csv").read_text().splitlines()
+    assert json.loads(Path("metrics/first/controller.json").read_text()) == {
+        "val_return_first": 50.0
+    }
+    for name, generations in (("evolution_curve", [1, 2, 3]), ("validations", [0, 1, 2, 3])):
+        _, *rows = Path(f"metrics/first/{name}.csv").read_text().splitlines()
         assert [int(row.split(",")[0]) for row in rows] == generations
 
 
@@ -108,7 +116,7 @@ def controllers(tmp_path: Path) -> dict[str, LinearController]:
     them."""
     made = {}
     for seed, (name, path) in enumerate(
-        (("transferred", TRANSFERRED), ("as_it_was", "models/first/controller.h5"))
+        (("transferred", SECOND.initial_controller), ("as_it_was", "models/first/controller.h5"))
     ):
         weights = np.random.default_rng(seed).normal(size=(13, 3)).astype(np.float32)
         made[name] = LinearController(weights, ("z", "h"), "sample")
@@ -126,8 +134,8 @@ def test_the_second_round_goes_on_from_what_drives_better_with_the_new_v_and_m(
     starts: tuple[float, float],
     better: str,
 ) -> None:
-    course, saved = run_stage(AGAIN, *starts, 5.0, 20.0)
-    assert course.vae_path == "models/vae.h5"
+    course, saved = run_stage(SECOND, *starts, 5.0, 20.0)
+    assert course.vae_path == "models/second/vae.h5"
     start = controllers[better].weights.ravel()
     *tried, _, last = course.validated()
     assert [vector.tolist() for vector in tried] == [
@@ -138,15 +146,15 @@ def test_the_second_round_goes_on_from_what_drives_better_with_the_new_v_and_m(
     assert candidates == pytest.approx(np.tile(start, (4, 1)), abs=0.25)
     assert {one.track_seed for one in episodes} == {500}
     assert np.array_equal(saved.weights.ravel(), last.astype(np.float32))
-    told = json.loads(Path("metrics/evolution_again.json").read_text())
+    told = json.loads(Path("metrics/second/evolution.json").read_text())
     assert (told["generations"], told["best_generation"]) == (2, 2)
     assert told["starts_validation_return_mean"] == {
         "transferred": starts[0],
         "as_it_was": starts[1],
     }
-    _, *rows = Path("metrics/validation_curve_again.csv").read_text().splitlines()
+    _, *rows = Path("metrics/second/validations.csv").read_text().splitlines()
     assert [row.split(",")[2] for row in rows] == [f"{max(starts):.0f}", "5", "20"]
-    _, *rows = Path("metrics/evolution_curve_again.csv").read_text().splitlines()
+    _, *rows = Path("metrics/second/evolution_curve.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["1", "2"]
     first = LinearController.load("models/first/controller.h5")
     assert np.array_equal(first.weights, controllers["as_it_was"].weights)
@@ -155,17 +163,17 @@ def test_the_second_round_goes_on_from_what_drives_better_with_the_new_v_and_m(
 def test_the_first_round_s_zeros_are_never_saved(run_stage: RunStage) -> None:
     _, saved = run_stage(FIRST, 60.0, 10.0, 50.0, 20.0)
     assert saved.weights.any()
-    assert json.loads(Path("metrics/evolution.json").read_text())["best_generation"] == 2
+    assert json.loads(Path("metrics/first/evolution.json").read_text())["best_generation"] == 2
 
 
 def test_where_nothing_does_better_the_start_is_saved(
     run_stage: RunStage, controllers: dict[str, LinearController]
 ) -> None:
-    _, saved = run_stage(AGAIN, 10.0, 20.0, 10.0, 20.0)
+    _, saved = run_stage(SECOND, 10.0, 20.0, 10.0, 20.0)
     assert np.array_equal(saved.weights, controllers["as_it_was"].weights)
-    metrics = json.loads(Path("metrics/controller_again.json").read_text())
-    assert metrics == {"val_return_again": 20.0}
-    assert json.loads(Path("metrics/evolution_again.json").read_text())["best_generation"] == 0
+    metrics = json.loads(Path("metrics/second/controller.json").read_text())
+    assert metrics == {"val_return_second": 20.0}
+    assert json.loads(Path("metrics/second/evolution.json").read_text())["best_generation"] == 0
 
 
 def test_going_on_the_time_left_is_judged_by_what_it_drives_itself(

@@ -17,7 +17,7 @@ from typing import IO
 import numpy as np
 import pytest
 from conftest import MakeOutcome, PluggedOut
-from project import ROOT, STAGES, Project, processes_in, stages_run
+from project import FIRST, ROOT, STAGES, Project, processes_in, stages_run
 
 from worldmodels.car_racing.telemetry import COLUMNS
 from worldmodels.core.errors import WorldModelsError
@@ -190,7 +190,7 @@ def test_without_home_display_or_network_more_workers_give_the_same_bits(
     output = other.run(*offline, "dvc", "repro")
     assert stages_run(output) == STAGES
     assert other.read_lock() == project.lock
-    for name in ("environment.json", "episodes.csv", "evolution_curve_again.csv"):
+    for name in ("environment.json", "episodes.csv", "second/evolution_curve.csv"):
         metrics = [one.root / "metrics" / name for one in (project, other)]
         assert metrics[0].read_bytes() == metrics[1].read_bytes()
 
@@ -204,7 +204,7 @@ def test_a_second_run_at_once_waits_until_the_first_died_and_goes_on(
     runs: list[subprocess.Popen[str]] = []
 
     def start() -> IO[str]:
-        command = ["python", "-m", "stages.evolve"]
+        command = ["python", "-m", "stages.evolve", "first"]
         runs.append(
             subprocess.Popen(
                 command, cwd=clone.root, env=clone.environment, stdout=subprocess.PIPE, text=True
@@ -214,13 +214,15 @@ def test_a_second_run_at_once_waits_until_the_first_died_and_goes_on(
         return runs[-1].stdout
 
     try:
-        assert start().readline().startswith("evolve: 900 generations")
+        assert start().readline().startswith("evolve@first: 900 generations")
         second = start()
-        assert second.readline().startswith("evolve: waiting for another run of it with the same ")
-        while not list((clone.root / "scratch/evolve").glob("*/evolution.json")):
+        assert second.readline().startswith(
+            "evolve@first: waiting for another run of it with the same "
+        )
+        while not list((clone.root / "scratch/evolve@first").glob("*/evolution.json")):
             time.sleep(0.1)
         runs[0].kill()
-        assert any(line.startswith("evolve: going on after generation ") for line in second)
+        assert any(line.startswith("evolve@first: going on after generation ") for line in second)
     finally:
         for run in runs:
             run.kill()
@@ -232,8 +234,7 @@ def test_a_stage_s_error_is_one_line_and_how_to_bring_the_outputs_back(
     project: Project, tmp_path: Path
 ) -> None:
     clone = project.copy(tmp_path)
-    shutil.rmtree(clone.root / "data" / "episodes")
-    (clone.root / "data" / "episodes").mkdir()
-    lines = clone.run("python", "-m", "stages.encode", fails=True).splitlines()
-    assert lines[0].startswith("encode: data/episodes: no episodes; `dvc repro` makes them")
+    shutil.rmtree(clone.root / FIRST.episodes)
+    lines = clone.run("python", "-m", "stages.encode", "first", fails=True).splitlines()
+    assert lines[0].startswith(f"encode@first: {FIRST.episodes}: no episodes; `dvc repro` makes ")
     assert len(lines) == 2

@@ -1,4 +1,7 @@
-"""Memory, processes and files that a run takes do not grow with its length."""
+"""Memory, processes and files that a run takes do not grow with its length.
+
+`LocalEngine._handles` are the workers whose memory is measured.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Sealed HDF5 files: whole, known, and never the end of the process that opens them."""
+"""Sealed HDF5 files: whole, known, and never the end of the process that opens them.
+
+Private names: what this process remembers as good is cleared, so that files are checked again.
+"""
 
 from __future__ import annotations
 

@@ -39,9 +39,9 @@ OUTPUTS = {
         "metrics/vision_dimensions.png",
         "metrics/vision_reconstructions.png",
     ],
-    "encode": ["data/latents.h5", "metrics/encode.json"],
-    "train_memory": ["models/first/memory.h5"],
-    "evolve": ["models/first/controller.h5"],
+    "encode first": ["data/latents/first.h5", "metrics/first/encode.json"],
+    "train_memory first": ["models/first/memory.h5"],
+    "evolve first": ["models/first/controller.h5"],
 }
 
 
@@ -68,7 +68,7 @@ def test_stages_give_the_same_bytes_whatever_they_inherit(hostile: Project) -> N
         expected = [path.read_bytes() for path in paths]
         for path in paths:
             path.unlink()
-        hostile.run("python", "-m", f"stages.{stage}")
+        hostile.run("python", "-m", *f"stages.{stage}".split())
         assert [path.read_bytes() for path in paths] == expected, stage
     assert record.read_bytes() == recorded
 

@@ -19,9 +19,9 @@ from project import STAGES, Project, processes_in, stages_run
 
 # Moments to kill at: what a stage says then, and for how many seconds after that, at most, it runs.
 MOMENTS = [
-    (r"Running stage '(\w+)':", 8.0),  # anywhere in it, imports included
-    (r"(\w+): (?!done)", 4.0),  # at work
-    (r"(\w+): done in", 0.0),  # between the stage's end and DVC's own writing
+    (r"Running stage '([\w@]+)':", 8.0),  # anywhere in it, imports included
+    (r"([\w@]+): (?!done)", 4.0),  # at work
+    (r"([\w@]+): done in", 0.0),  # between the stage's end and DVC's own writing
 ]
 
 
@@ -124,7 +124,7 @@ def test_an_experiment_in_a_temporary_copy_goes_on_too(project: Project, tmp_pat
     clone = project.copy(tmp_path)
     command = ["dvc", "exp", "run", "--temp", "-S", "controller.generations=30"]
     run = Run(clone, *command)
-    checkpoints = clone.root / "scratch" / "evolve"
+    checkpoints = clone.root / "scratch" / "evolve@first"
 
     def kill_after_a_generation() -> None:
         while not list(checkpoints.glob("*/evolution.json")):
@@ -134,8 +134,8 @@ def test_an_experiment_in_a_temporary_copy_goes_on_too(project: Project, tmp_pat
     threading.Thread(target=kill_after_a_generation).start()
     assert run.read(lambda _: None) != 0
     output = clone.run(*command)
-    assert "evolve: going on after generation" in output
-    assert "evolve" in stages_run(output)
+    assert "evolve@first: going on after generation" in output
+    assert "evolve@first" in stages_run(output)
 
 
 def test_ctrl_c_stops_within_two_seconds_and_says_how_to_go_on(
@@ -144,10 +144,10 @@ def test_ctrl_c_stops_within_two_seconds_and_says_how_to_go_on(
     copy = project.copy(tmp_path)
     params = copy.root / "params.yaml"
     params.write_text(params.read_text().replace("sigma: 0.1 ", "sigma: 0.11 "))
-    seconds, said, code = interrupt(copy, "evolve: ")
+    seconds, said, code = interrupt(copy, "evolve@first: ")
     assert seconds < 2
     assert code != 0
-    assert said == ["evolve: interrupted; `dvc repro` goes on from what was done"]
+    assert said == ["evolve@first: interrupted; `dvc repro` goes on from what was done"]
     assert processes_in(copy.root) == []
 
 
@@ -158,7 +158,7 @@ def interrupt(project: Project, start: str) -> tuple[float, list[str], int]:
     said: list[str] = []
 
     def on_line(line: str) -> None:
-        if pressed and line.startswith("evolve: "):
+        if pressed and line.startswith("evolve@first: "):
             said.append(line)
         if not pressed and line.startswith(start):
             pressed.append(time.monotonic())

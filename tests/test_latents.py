@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from conftest import WriteEpisodes
 from numpy.typing import NDArray
+from project import FIRST, SECOND
 
 from worldmodels.data.hdf5_files import seal
 from worldmodels.data.latents import FORMAT, LatentFileError, LatentSequences, LatentWriter
 from worldmodels.models.encoding import Encoder
 from worldmodels.models.model_files import file_digest
 from worldmodels.models.vae import VAE
-from worldmodels.pipeline.rounds import AGAIN, DRIVEN, EXPLORED, FIRST, Round
+from worldmodels.pipeline.rounds import Round
 
 LENGTHS = [1, 2, 7, 30, 6, 11]
 WINDOW = 5
@@ -231,7 +232,7 @@ def test_an_encoder_of_fixed_batches_takes_episodes_of_any_length(
     assert log_var == pytest.approx(expected_log_var, abs=1e-5)
 
 
-@pytest.mark.parametrize("round_", [FIRST, AGAIN])
+@pytest.mark.parametrize("round_", [FIRST, SECOND])
 def test_the_stage_encodes_every_frame_beside_the_action_chosen_on_seeing_it(
     round_: Round,
     tmp_path: Path,
@@ -244,10 +245,9 @@ def test_the_stage_encodes_every_frame_beside_the_action_chosen_on_seeing_it(
     monkeypatch.chdir(tmp_path)
     root = Path(__file__).parent.parent
     shutil.copy(root / "params.yaml", tmp_path)
-    outcomes = write_episodes(EXPLORED, [1, 9, 4] + [2] * 15)  # two shards
-    driven = write_episodes(DRIVEN, [3, 8])
-    if round_ is AGAIN:
-        outcomes += driven
+    outcomes = write_episodes(round_.all_episodes[0], [1, 9, 4] + [2] * 15)  # two shards
+    if round_ is SECOND:
+        outcomes += write_episodes(round_.episodes, [3, 8])
     vae_path = f"{round_.models}/vae.h5"
     tiny_vae.save(vae_path)
     monkeypatch.setattr(encode, "use_threads", lambda _: None)  # too late in this process
@@ -262,5 +262,5 @@ def test_the_stage_encodes_every_frame_beside_the_action_chosen_on_seeing_it(
             assert file["log_var"][rows] == pytest.approx(log_var, abs=1e-5)
             assert np.array_equal(file["action"][rows], outcome.recorded.actions)
     assert LatentSequences(round_.latents, length=3).vae_digest == file_digest(vae_path)
-    metrics = json.loads(Path(f"metrics/{round_.named('encode')}.json").read_text())
+    metrics = json.loads(Path(f"{round_.metrics}/encode.json").read_text())
     assert metrics["frames"] == sum(outcome.steps for outcome in outcomes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +10,18 @@ import pytest
 import tensorflow as tf
 from conftest import PluggedOut
 from numpy.typing import NDArray
+from params_files import replaced
+from project import SECOND
 
 from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.core.errors import WorldModelsError
-from worldmodels.core.params import ParameterError, load_group
+from worldmodels.core.params import load_group
 from worldmodels.data.latents import LatentSequences, LatentWriter
 from worldmodels.models.agent import AgentPolicy
 from worldmodels.models.determinism import make_deterministic
 from worldmodels.models.memory import MDNRNN, MemoryParams, mixture_log_likelihood
 from worldmodels.models.model_files import file_digest
 from worldmodels.models.vae import VAE
-from worldmodels.pipeline.rounds import AGAIN
 from worldmodels.training.loop import Row
 from worldmodels.training.memory_training import fit_memory, measure_feature_mean
 
@@ -346,14 +346,14 @@ compute: {threads: 2}
 memory:
   {hidden_units: 8, mixtures: 2, sequence_length: 8, batch_size: 8, epochs: 3, learning_rate: 0.01,
    gradient_clip: 1.0}
-memory_again: {epochs: 1, learning_rate: %s}
+rounds: {second: {after: first, memory: {epochs: 1, learning_rate: %s}}}
 """
 
 
 def test_the_centre_is_the_mean_of_z_and_h_over_the_windows_of_these_episodes(
     tmp_path: Path, tiny_memory: MDNRNN
 ) -> None:
-    small = replace(params(epochs=1), sequence_length=4, batch_size=3)
+    small = replaced(params(epochs=1), sequence_length=4, batch_size=3)
     rng = np.random.default_rng(0)
     drives = [(rng.normal(size=(steps, 4)), rng.normal(size=(steps, 3))) for steps in (10, 3, 7)]
     with LatentWriter(tmp_path / "latents.h5", 20, 4, vae_digest="") as writer:
@@ -389,15 +389,15 @@ def test_the_second_round_s_stage_goes_on_with_the_first_s_weights_on_the_second
     tiny_vae.save("models/first/vae.h5")
     tiny_memory.vae_digest = file_digest("models/first/vae.h5")
     tiny_memory.save("models/first/memory.h5")
-    VAE((32, 32), 4, rng=np.random.default_rng(7)).save("models/vae.h5")
+    VAE((32, 32), 4, rng=np.random.default_rng(7)).save("models/second/vae.h5")
     rng = np.random.default_rng(0)
-    digest = file_digest("models/vae.h5")
-    with LatentWriter(AGAIN.latents, 3 * 20, 4, vae_digest=digest) as writer:
+    digest = file_digest("models/second/vae.h5")
+    with LatentWriter(SECOND.latents, 3 * 20, 4, vae_digest=digest) as writer:
         for _ in range(3):
             writer.write(rng.normal(size=(20, 4)), np.zeros((20, 4)), rng.normal(size=(20, 3)))
-    stage.main(AGAIN, Checkpoint("train_memory_again", tmp_path))
+    stage.main(SECOND, Checkpoint("train_memory@second", tmp_path))
 
-    again, second = MDNRNN.load("models/memory.h5"), VAE.load("models/vae.h5")
+    again, second = MDNRNN.load("models/second/memory.h5"), VAE.load("models/second/vae.h5")
     for weight, first in zip(again.weights, tiny_memory.weights, strict=True):
         assert (weight.numpy() == pytest.approx(first.numpy(), abs=1e-6)) == stays
     loads = {"inputs": ("z", "h"), "latent": "mean", "batch_size": 1}
@@ -408,25 +408,8 @@ def test_the_second_round_s_stage_goes_on_with_the_first_s_weights_on_the_second
     ):
         with pytest.raises(WorldModelsError, match=r"memory.h5: expected .* another VAE's; run"):
             AgentPolicy(vae, memory, **loads)
-    sequences = LatentSequences(AGAIN.latents, length=8)
-    group = load_group("memory_again", MemoryParams)
+    sequences = LatentSequences(SECOND.latents, length=8)
+    group = load_group("memory", MemoryParams, round_name="second")
     assert np.array_equal(again.feature_mean, measure_feature_mean(again, group, sequences, [0, 2]))
-    assert len(Path("metrics/memory_curve_again.csv").read_text().splitlines()) == 1 + 1
-    assert set(json.loads(Path("metrics/memory_again.json").read_text())) == {"val_nll_again"}
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("hidden_units", 0),
-        ("mixtures", 0),
-        ("sequence_length", 0),
-        ("batch_size", 0),
-        ("epochs", 0),
-        ("learning_rate", 0.0),
-        ("gradient_clip", 0.0),
-    ],
-)
-def test_params_that_make_no_sense_are_refused(key: str, value: float) -> None:
-    with pytest.raises(ParameterError, match=rf"{key}: expected"):
-        MemoryParams(**{**vars(params(epochs=1)), key: value})
+    assert len(Path("metrics/second/memory_curve.csv").read_text().splitlines()) == 1 + 1
+    assert set(json.loads(Path("metrics/second/memory.json").read_text())) == {"val_nll_second"}

@@ -20,7 +20,8 @@ from worldmodels.rollouts.episode import Episode
 
 def require_models_act(params: AllParams) -> None:
     """Build V, M and a controller of these sizes; let them see, predict and act once."""
-    vae, memory, controller = params.vae, params.memory, params.controller
+    one = params.rounds["first"]
+    vae, memory, controller = one.vae, one.memory, one.controller
     rng = np.random.default_rng(params.base.seed)
     vision = VAE(params.env.image_shape, vae.latent_dim, precision=vae.precision, rng=rng)
     frames = rng.integers(0, 256, (2, *params.env.image_shape, 3), dtype=np.uint8)
@@ -47,19 +48,19 @@ def require_models_act(params: AllParams) -> None:
 @pytest.mark.usefixtures("eager")
 def test_models_of_drawn_sizes_act(tiny_groups: Groups) -> None:
     changes = {
-        ("base", "seed"): st.integers(0, 2**31 - 1),
-        ("env", "image_shape"): st.lists(st.integers(32, 96), min_size=2, max_size=2),
-        ("vae", "latent_dim"): st.integers(1, 64),
-        ("vae", "precision"): st.sampled_from(["float32", "bfloat16"]),
-        ("memory", "hidden_units"): st.integers(1, 64),
-        ("memory", "mixtures"): st.integers(1, 8),
-        ("controller", "inputs"): st.sampled_from([["z"], ["z", "h"]]),
-        ("controller", "latent"): st.sampled_from(["mean", "sample"]),
+        "base.seed": st.integers(0, 2**31 - 1),
+        "env.image_shape": st.lists(st.integers(32, 96), min_size=2, max_size=2),
+        "vae.latent_dim": st.integers(1, 64),
+        "vae.precision": st.sampled_from(["float32", "bfloat16"]),
+        "memory.hidden_units": st.integers(1, 64),
+        "memory.mixtures": st.integers(1, 8),
+        "controller.inputs": st.sampled_from([["z"], ["z", "h"]]),
+        "controller.latent": st.sampled_from(["mean", "sample"]),
     }
 
     @settings(QUICK, max_examples=10)
     @given(st.fixed_dictionaries(changes))
-    def hold(drawn: dict[tuple[str, str], Any]) -> None:
+    def hold(drawn: dict[str, Any]) -> None:
         require_models_act(all_of(changed(tiny_groups, drawn)))
 
     hold()
@@ -69,15 +70,15 @@ def test_models_of_drawn_sizes_act(tiny_groups: Groups) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {("vae", "latent_dim"): 1024, ("memory", "mixtures"): 20},
-        {("vae", "latent_dim"): 1, ("memory", "hidden_units"): 1, ("memory", "mixtures"): 100},
-        {("env", "image_shape"): [32, 96], ("vae", "precision"): "bfloat16"},
-        {("env", "image_shape"): [96, 32], ("memory", "hidden_units"): 1024},
+        {"vae.latent_dim": 1024, "memory.mixtures": 20},
+        {"vae.latent_dim": 1, "memory.hidden_units": 1, "memory.mixtures": 100},
+        {"env.image_shape": [32, 96], "vae.precision": "bfloat16"},
+        {"env.image_shape": [96, 32], "memory.hidden_units": 1024},
         pytest.param(
-            {("memory", "hidden_units"): 4096, ("controller", "inputs"): ["z"]},
+            {"memory.hidden_units": 4096, "controller.inputs": ["z"]},
             marks=pytest.mark.slow,
         ),
     ],
 )
-def test_models_at_the_bounds_act(tiny_groups: Groups, changes: dict[tuple[str, str], Any]) -> None:
+def test_models_at_the_bounds_act(tiny_groups: Groups, changes: dict[str, Any]) -> None:
     require_models_act(all_of(changed(tiny_groups, changes)))

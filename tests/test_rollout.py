@@ -2,6 +2,8 @@
 
 `ToyEnv` and `ToyPolicy` write into frames and actions who they are and when, so that a row out of
 place shows. The real agent drives in the tests at the end.
+
+`LocalEngine._handles` are the workers, which tests kill and count.
 """
 
 from __future__ import annotations

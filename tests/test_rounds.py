@@ -3,83 +3,108 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from project import ROOT
-from ruamel.yaml import YAML
 
 from worldmodels.core.errors import WorldModelsError
-from worldmodels.pipeline.rounds import AGAIN, DRIVEN, FIRST, TRANSFERRED, Round, chosen_round
+from worldmodels.core.params import ParameterError, read_params
+from worldmodels.pipeline.check_lock import stale_stages
+from worldmodels.pipeline.dvc_stages import files, open_stages
+from worldmodels.pipeline.rounds import Round, chosen_round, rounds_of
+
+THREE: dict[str, Any] = {
+    "rounds": {"first": {"after": "none"}, "more": {"after": "first"}, "last": {"after": "more"}}
+}
 
 
-def test_nothing_chooses_the_first_round_and_again_the_second() -> None:
-    assert chosen_round([]) is FIRST
-    assert chosen_round(["again"]) is AGAIN
+def test_a_round_learns_from_all_episodes_before_it_in_their_order() -> None:
+    first, more, last = rounds_of(THREE).values()
+    assert (first.previous, more.previous, last.previous) == (None, first, more)
+    assert last.all_episodes == tuple(f"data/episodes/last/{one}" for one in THREE["rounds"])
+    assert last.episodes == "data/episodes/last/last"
+    assert first.all_episodes == (first.episodes,)
+    assert last.stage("evolve") == "evolve@last"
+    assert last.metric("val_nll") == "val_nll_last"
 
 
-@pytest.mark.parametrize("arguments", [["Again"], ["again", "again"], ["_again"], [""]])
-def test_anything_else_is_refused(arguments: list[str]) -> None:
-    message = f"expected no arguments, or `again`, got {' '.join(arguments)!r}"
-    with pytest.raises(WorldModelsError, match=re.escape(message)):
-        chosen_round(arguments)
+@pytest.mark.parametrize(
+    ("rounds", "message"),
+    [
+        ({}, "rounds: expected at least one round, got none"),
+        ({"first": {"after": "second"}}, "rounds.first.after: expected .* above .none., got 'sec"),
+        ({"first": {"after": "first"}}, "rounds.first.after: expected .* above .none., got 'first"),
+        ({"first": {}}, "rounds.first.after: expected .*, got null"),
+        ({"first": 3}, "rounds.first.after: expected .*, got null"),
+        ({"none": {"after": "none"}}, "rounds.none: expected a name of"),
+        ({"../x": {"after": "none"}}, r"rounds.../x: expected a name of"),
+        ({"a" * 17: {"after": "none"}}, "rounds.a+: expected a name of up to 16"),
+    ],
+)
+def test_rounds_that_make_no_sense_are_refused(rounds: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=f"^{message}"):
+        rounds_of({"rounds": rounds})
 
 
-def test_the_second_round_goes_on_from_the_first_on_more_episodes() -> None:
-    assert FIRST.previous is None
-    assert AGAIN.previous == FIRST.models != AGAIN.models
-    assert AGAIN.episodes[: len(FIRST.episodes)] == FIRST.episodes  # a split leaves theirs alone
-    assert len(AGAIN.episodes) > len(FIRST.episodes)
-    assert (FIRST.latents, AGAIN.latents) == ("data/latents.h5", "data/latents_again.h5")
+def test_a_stage_s_command_line_names_its_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert chosen_round(["second"]) == Round("second", ("first",))
+    for arguments, got in (([], "nothing"), (["again"], "again"), (["first", "x"], "first x")):
+        message = f"expected the name of a round (first, second), got {got}"
+        with pytest.raises(WorldModelsError, match=re.escape(message)):
+            chosen_round(arguments)
 
 
-def listed(stage: dict[str, list[object]], key: str) -> set[str]:
-    """Paths under `deps`, `outs`, `metrics` or `plots`."""
-    paths = (next(iter(one)) if isinstance(one, dict) else str(one) for one in stage.get(key, []))
-    return {path for path in paths if not path.startswith(("stages/", "worldmodels/"))}
+def test_dvc_yaml_says_of_each_stage_what_its_round_reads_and_writes() -> None:
+    with open_stages(ROOT) as stages:
+        for round_ in rounds_of(read_params(ROOT / "params.yaml")).values():
+            models = round_.models
+            before = round_.previous.models if round_.previous else "models/none"
+            episodes = str(Path(round_.episodes).parent)
+            vae, memory, controller = (
+                f"{models}/{one}.h5" for one in ("vae", "memory", "controller")
+            )
+            old_vae, old_memory, old_controller = (
+                f"{before}/{one}.h5" for one in ("vae", "memory", "controller")
+            )
+            old_episodes = f"data/episodes/{Path(before).name}"
+            expected = {
+                "sample": ({old_episodes, old_vae, old_memory, old_controller}, episodes),
+                "train_vae": ({episodes, old_vae}, vae),
+                "encode": ({episodes, vae}, round_.latents),
+                "train_memory": ({round_.latents, old_memory}, memory),
+                "transfer": (
+                    {episodes, old_vae, old_memory, old_controller, vae, memory},
+                    round_.initial_controller,
+                ),
+                "evolve": ({vae, memory, old_controller, round_.initial_controller}, controller),
+            }
+            for name, (reads, writes) in expected.items():
+                stage = stages[round_.stage(name)]
+                assert stage.cmd == f"sh stages/run {name} {round_.name}"
+                deps = {dep.def_path for dep in files(stage)}
+                code = {path for path in deps if path.startswith(("stages/", "worldmodels/"))}
+                assert deps - code == reads
+                assert [out.def_path for out in stage.outs if out.use_cache] == [writes]
+                for out in stage.outs:
+                    assert out.use_cache or out.def_path.startswith(round_.metrics)
 
 
-@pytest.mark.parametrize("round_", [FIRST, AGAIN])
-def test_dvc_yaml_says_of_each_stage_what_its_round_reads_and_writes(round_: Round) -> None:
-    stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-    models = round_.models
-
-    def before(model: str) -> set[str]:
-        return {f"{round_.previous}/{model}.h5"} if round_.previous else set()
-
-    expected = {
-        "train_vae": ({*round_.episodes, *before("vae")}, f"{models}/vae.h5"),
-        "encode": ({*round_.episodes, f"{models}/vae.h5"}, round_.latents),
-        "train_memory": ({round_.latents, *before("memory")}, f"{models}/memory.h5"),
-        "evolve": (
-            {
-                f"{models}/vae.h5",
-                f"{models}/memory.h5",
-                *before("controller"),
-                *([TRANSFERRED] if round_.previous else []),
-            },
-            f"{models}/controller.h5",
-        ),
+def test_a_third_round_is_one_more_entry_in_params_yaml(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("dvc.yaml", "params.yaml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").write_text("[core]\n    no_scm = True\n")
+    monkeypatch.chdir(tmp_path)
+    params = Path("params.yaml").read_text()
+    third = "  third:\n    after: second\n    sampling: {policy: agent, first_seed: 8000000}\n"
+    third += "    vae: {}\n    memory: {}\n    controller: {first_seed: 9000000}\n"
+    Path("params.yaml").write_text(params.replace("\n# What is measured", f"{third}\n# What is"))
+    stages = stale_stages(tmp_path)
+    assert {name.partition("@")[0] for name in stages if name.endswith("@third")} == {
+        *("sample", "train_vae", "encode", "train_memory", "transfer", "evolve")
     }
-    for name, (reads, writes) in expected.items():
-        stage = stages[round_.named(name)]
-        assert stage["cmd"].split()[2:] == [
-            name,
-            *(["again"] if round_ is AGAIN else []),
-        ]
-        assert listed(stage, "deps") == reads
-        assert listed(stage, "outs") == {writes}
-        for group in ("vae", "memory", "controller"):
-            assert (round_.named(group) in stage["params"]) == (group in stage["params"])
-        for path in listed(stage, "metrics") | listed(stage, "plots"):
-            assert path.rsplit(".", 1)[0].endswith(AGAIN.suffix) == (round_ is AGAIN)
-
-
-def test_dvc_yaml_says_from_which_models_to_which_the_controller_is_carried() -> None:
-    stage = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]["transfer"]
-    assert stage["params"] == ["base", "compute", "encoding"]
-    assert listed(stage, "deps") == {
-        DRIVEN,
-        *(f"{FIRST.models}/{model}.h5" for model in ("vae", "memory", "controller")),
-        *(f"{AGAIN.models}/{model}.h5" for model in ("vae", "memory")),
-    }
-    assert listed(stage, "outs") == {TRANSFERRED}

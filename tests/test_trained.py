@@ -10,10 +10,10 @@ from pathlib import Path
 
 import cv2
 import pytest
-from project import BIN, ROOT, Project, stages_run
+from project import BIN, ROOT, Project, digests, md5, stages_run
 from ruamel.yaml import YAML
 
-from worldmodels.pipeline.dvc_files import dvc_md5, read_locked_stages, read_stages
+from worldmodels.pipeline.dvc_stages import open_stages
 
 MAKE_MODELS = ("make", "-o", "setup", "models")  # in the environment of the tests
 MAKE_CONFIG = ("make", ".dvc/config.local")  # `make setup` does that, too
@@ -29,29 +29,28 @@ stages:
 
 
 def test_models_alone_are_pushed_and_make_models_pulls_all_that_were_recorded() -> None:
-    declared, recorded = (
-        YAML(typ="safe").load((ROOT / name).read_text())["stages"]
-        for name in ("dvc.yaml", "dvc.lock")
-    )
-    pushed = {}
-    for name, stage in declared.items():
-        for out in stage.get("outs", []):
-            if not (isinstance(out, dict) and next(iter(out.values())) == {"push": False}):
-                pushed[out] = name
-    assert pushed.pop("data/params_checked") == "check_params"  # a line, that `sample` waits for
+    with open_stages(ROOT) as stages:
+        pushed = {
+            out.def_path: name.partition("@")[0]
+            for name, stage in stages.items()
+            if name != "check_params"  # a line here and there, which others wait for
+            for out in stage.outs
+            if out.use_cache and out.can_push
+        }
     assert all(path.startswith("models/") for path in pushed)
     pulled = re.search(r"^MODELS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert pulled is not None
-    assert pulled[1].split() == [name for name in pushed.values() if name in recorded]
+    assert set(pulled[1].split()) == set(pushed.values())
 
 
 def test_models_are_declared_as_artifacts_with_what_a_registry_shows() -> None:
     declared = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
     artifacts = declared["artifacts"]
     assert {artifacts[name]["path"] for name in ("vae", "memory", "controller")} == {
-        f"models/{name}.h5" for name in ("vae", "memory", "controller")
+        f"models/second/{name}.h5" for name in ("vae", "memory", "controller")
     }
-    made = {out for stage in declared["stages"].values() for out in map(str, stage.get("outs", []))}
+    with open_stages(ROOT) as stages:
+        made = {out.def_path for stage in stages.values() for out in stage.outs}
     for artifact in artifacts.values():
         assert artifact["path"] in made
         assert artifact["type"] == "model"
@@ -75,10 +74,11 @@ def test_a_clone_gets_a_model_by_path_and_a_tagged_one_by_name(tmp_path: Path) -
 
     run("git", "clone", "-q", str(ROOT), "clone")
     run("git", "-C", "clone", "tag", "-a", "vae@v1.0.0", "-m", "V")  # DVC sees no tag without -a
-    run("dvc", "get", "clone", "models/vae.h5")
+    run("dvc", "get", "clone", "models/second/vae.h5")
     run("dvc", "artifacts", "get", "clone", "vae", "--out", "artifact.h5")
-    recorded = read_locked_stages(ROOT)["train_vae_again"].outs["models/vae.h5"]
-    assert dvc_md5(tmp_path / "vae.h5") == dvc_md5(tmp_path / "artifact.h5") == recorded
+    with open_stages(ROOT) as stages:
+        (vae,) = (out for out in stages["train_vae@second"].outs if out.use_cache)
+    assert md5(tmp_path / "vae.h5") == md5(tmp_path / "artifact.h5") == vae.hash_info.value
 
 
 @pytest.mark.slow
@@ -91,21 +91,17 @@ def test_a_fresh_clone_drives_and_runs_again_only_what_changed(
 
     trained.run("dvc", "push")
     trained.commit()
-    models = {
-        path: dvc_md5(trained.root / path)
-        for stage in read_stages(trained.root, groups=()).values()
-        for path, cached in stage.outs.items()
-        if cached and path.startswith("models/")
-    }
+    models = digests(trained.root / "models")
     in_remote = {
         "".join(path.parts[-2:]) for path in (trained.root / "trained").rglob("*") if path.is_file()
     }
-    mark = dvc_md5(trained.root / "data" / "params_checked")
+    mark = md5(trained.root / "data" / "params_checked")
     assert in_remote == {*models.values(), mark}
 
     stranger = trained.clone(tmp_path / "stranger")
     stranger.run(*MAKE_MODELS)
-    assert {path: dvc_md5(stranger.root / path) for path in models} == models
+    pulled = digests(stranger.root / "models")
+    assert pulled == {path: one for path, one in models.items() if not path.startswith("none/")}
     assert not (stranger.root / "data" / "episodes").exists()
     stranger.run("python", "-m", "worldmodels.watch", "--steps", "3", "--film", "drive.mp4")
     film = cv2.VideoCapture(str(stranger.root / "drive.mp4"))
@@ -117,15 +113,15 @@ def test_a_fresh_clone_drives_and_runs_again_only_what_changed(
     again = ("dvc", "exp", "run", "--temp", "--pull", "--allow-missing", "-S")
     output = other.run(*again, "evaluation.episodes=1")
     assert stages_run(output) == ["check_params", "evaluate"]
-    output = stranger.run(*again[:3], *again[4:], "controller_again.sigma=0.05")
-    assert stages_run(output)[:2] == ["check_params", "evolve_again"]
-    assert set(stages_run(output)) <= {"check_params", "evolve_again", "evaluate"}
+    output = stranger.run(*again[:3], *again[4:], "rounds.second.controller.sigma=0.05")
+    assert stages_run(output)[:2] == ["check_params", "evolve@second"]
+    assert set(stages_run(output)) <= {"check_params", "evolve@second", "evaluate"}
     assert not (stranger.root / "data" / "episodes").exists()
 
     # The second round learns from data/episodes: sampled again to the same bits, no model anew.
     output = stranger.run("dvc", "repro", "--pull")
-    assert "sample" in stages_run(output)
-    assert not {"train_vae", "train_memory", "evolve"} & set(stages_run(output))
+    assert "sample@first" in stages_run(output)
+    assert not {"train_vae@first", "evolve@first", "evolve@second"} & set(stages_run(output))
     assert (stranger.root / "data" / "episodes").exists()
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from project import FIRST, ROOT, SECOND
 
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.data.episodes import EpisodeData, read_episodes
@@ -147,16 +149,16 @@ def test_the_stage_fits_some_drives_and_measures_on_the_others(
     for name in ("hide_gpu", "use_threads", "make_deterministic"):
         monkeypatch.setattr(stage, name, lambda *_, **__: None)  # too late in this process
     Path("params.yaml").write_text(PARAMS_YAML)
-    write_episodes("data/agent_episodes", [200, 180, 200, 190])
+    write_episodes(SECOND.episodes, [200, 180, 200, 190])
     first = controller_of(12)
     rng = np.random.default_rng(4)
-    for models in ("models/first", "models"):
+    for models in ("models/first", "models/second"):
         tiny_vae.save(f"{models}/vae.h5")
         tiny_memory.save(f"{models}/memory.h5")
         for weight in [*tiny_vae.weights, *tiny_memory.weights]:
             weight.assign(weight + rng.normal(size=weight.shape, scale=0.02))
     first.save("models/first/controller.h5")
-    stage.main()
+    stage.main(SECOND)
 
     before, after = (
         FeatureExtractor(
@@ -165,19 +167,36 @@ def test_the_stage_fits_some_drives_and_measures_on_the_others(
             inputs=INPUTS,
             batch_size=16,
         )
-        for models in ("models/first", "models")
+        for models in ("models/first", "models/second")
     )
-    *fitted, last = read_episodes("data/agent_episodes")
+    *fitted, last = read_episodes(SECOND.episodes)
     held_out = [fitted.pop(2)]
     expected = transfer(first, before, after, [*fitted, last])
-    transferred = LinearController.load("models/transferred_controller.h5")
+    transferred = LinearController.load(SECOND.initial_controller)
     assert np.array_equal(transferred.weights, expected.weights)
     assert (transferred.inputs, transferred.latent) == (first.inputs, first.latent)
     wanted = outputs(first, before, held_out)
-    metrics = json.loads(Path("metrics/transfer.json").read_text())
+    metrics = json.loads(Path("metrics/second/transfer.json").read_text())
     assert list(metrics["held_out_r2"]) == ["as_it_was", "transferred"]
     for name, controller in (("as_it_was", first), ("transferred", transferred)):
         off = np.square(outputs(controller, after, held_out) - wanted).mean(axis=0)
         shares = metrics["held_out_r2"][name]
         assert list(shares) == ["steering", "gas", "brake"]
         assert list(shares.values()) == pytest.approx(1 - off / wanted.var(axis=0), abs=1e-4)
+
+
+def test_the_first_round_begins_with_zeros(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_memory: MDNRNN
+) -> None:
+    from stages import transfer as stage
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stage, "hide_gpu", lambda: None)  # too late in this process
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    tiny_memory.save("models/first/memory.h5")
+    stage.main(FIRST)
+    initial = LinearController.load(FIRST.initial_controller)
+    assert initial.inputs == ("z", "h")
+    assert initial.weights.shape == (13, 3)
+    assert not initial.weights.any()
+    assert json.loads(Path("metrics/first/transfer.json").read_text()) == {"held_out_r2": {}}

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from project import FIRST, ROOT, SECOND
 
 from worldmodels import watch
 from worldmodels.car_racing.simulator import FastCarRacing
@@ -19,7 +20,7 @@ from worldmodels.models.agent_process import Agent
 from worldmodels.models.controller import LinearController
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE
-from worldmodels.pipeline.rounds import AGAIN, FIRST, Round
+from worldmodels.pipeline.rounds import Round
 from worldmodels.training.evolution_log import CURRENT
 from worldmodels.watch import Moment, drive, follow, main
 
@@ -205,11 +206,12 @@ print(pygame.display.get_driver())
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["x11"]), done.stderr
 
 
-@pytest.mark.parametrize("round_", [FIRST, AGAIN])
+@pytest.mark.parametrize("round_", [FIRST, SECOND])
 def test_following_takes_up_the_mean_as_it_stands_at_each_episode_s_start(
     round_: Round, agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
     agent.vae.save(f"{round_.models}/vae.h5")
     agent.memory.save(f"{round_.models}/memory.h5")
     means = []
@@ -217,7 +219,7 @@ def test_following_takes_up_the_mean_as_it_stands_at_each_episode_s_start(
         rng = np.random.default_rng(generation)
         weights = rng.normal(size=(13, 3)).astype(np.float32)
         means.append(LinearController(weights, ("z", "h"), "mean"))
-    current = Path("scratch", round_.named("evolve"), "0123456789abcdef", CURRENT)
+    current = Path("scratch", round_.stage("evolve"), "0123456789abcdef", CURRENT)
     means[0].save(current)
     following = follow(seed=4, steps=STEPS)
     first = [next(following) for _ in range(STEPS)]
@@ -237,6 +239,7 @@ def test_without_an_evolution_to_follow_it_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
     assert main(["--follow"]) == 1
     assert "got none in scratch: run `dvc repro` in another" in capsys.readouterr().err
     assert main(["--follow", "--film", "drive.mp4"]) == 1

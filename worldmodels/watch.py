@@ -24,12 +24,13 @@ from worldmodels.car_racing.simulator import FastCarRacing
 from worldmodels.core.arguments import integer
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.core.files import atomic_write, require_writable
-from worldmodels.core.params import SEEDS
+from worldmodels.core.params import MAX_SEED, load_group, read_params
 from worldmodels.core.progress import Progress
 from worldmodels.models.agent_process import Agent
 from worldmodels.models.controller import LinearController
-from worldmodels.pipeline.rounds import AGAIN, FIRST
+from worldmodels.pipeline.rounds import rounds_of
 from worldmodels.rollouts.film import FRAMES_PER_SECOND, Film
+from worldmodels.training.evaluation import EvaluationParams
 from worldmodels.training.evolution_log import CURRENT
 
 STEPS = 1000  # CarRacing's own limit
@@ -92,13 +93,13 @@ def follow(*, seed: int, steps: int = STEPS) -> Iterator[Moment]:
     for track in count(seed):
         means = {
             path: round_.models
-            for round_ in (FIRST, AGAIN)
-            for path in Path("scratch", round_.named("evolve")).glob(f"*/{CURRENT}")
+            for round_ in rounds_of(read_params()).values()
+            for path in Path("scratch", round_.stage("evolve")).glob(f"*/{CURRENT}")
         }
         if not means and track == seed:
             raise WorldModelsError(
                 "expected an evolution to follow, got none in scratch: run `dvc repro` in another "
-                "terminal, and wait for the first generation of evolve or evolve_again"
+                "terminal, and wait for the first generation of an `evolve` stage"
             )
         if not means:
             return  # it has ended, and its result is in models/
@@ -234,14 +235,21 @@ def _film(text: str) -> Path:
     return path
 
 
+def _evaluated() -> str:
+    """Folder of the models that `dvc repro` evaluates."""
+    return f"models/{load_group('evaluation', EvaluationParams).round}"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Watch an agent; the exit status is 1 if that cannot be."""
     parser = argparse.ArgumentParser(
         prog="python -m worldmodels.watch", description="Watch a trained agent drive."
     )
-    parser.add_argument("--models", default="models", metavar="FOLDER", help="default: models")
     parser.add_argument(
-        "--seed", default=7, type=integer(0, SEEDS - 1), help="of the track; default: 7"
+        "--models", metavar="FOLDER", help="default: those of evaluation.round in params.yaml"
+    )
+    parser.add_argument(
+        "--seed", default=7, type=integer(0, MAX_SEED), help="of the track; default: 7"
     )
     parser.add_argument(
         "--steps", default=STEPS, type=integer(1, STEPS), help=f"at most; default: {STEPS}"
@@ -263,7 +271,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.follow:
             moments = follow(seed=options.seed, steps=options.steps)
         else:
-            moments = drive(Agent.load(options.models), seed=options.seed, steps=options.steps)
+            agent = Agent.load(options.models or _evaluated())
+            moments = drive(agent, seed=options.seed, steps=options.steps)
         if options.film:
             write_film(moments, options.film, steps=options.steps)
             print(f"watch: wrote {options.film}")

@@ -7,37 +7,15 @@ until the graph that consumes them divides by 255.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.core.errors import WorldModelsError
-from worldmodels.core.params import require
 
 GYM_FRAME_SHAPE = (96, 96, 3)
 ROWS_ABOVE_INDICATORS = 84  # of 96: the rest is the bar of indicators (Ha & Schmidhuber's crop)
 SMALLEST_SIDE, LARGEST_SIDE = 32, 96
-
-
-@dataclass(frozen=True)
-class EnvParams:
-    """The `env` group of params.yaml.
-
-    image_shape: height and width of the VAE's input in pixels, each from 32 to 96.
-    """
-
-    image_shape: tuple[int, int]
-
-    def __post_init__(self) -> None:
-        require(
-            "image_shape",
-            self.image_shape,
-            len(self.image_shape) == 2
-            and all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in self.image_shape),
-            f"two whole numbers, height and width, from {SMALLEST_SIDE} to {LARGEST_SIDE}",
-        )
 
 
 def preprocess(frame: NDArray[np.uint8], image_shape: tuple[int, int]) -> NDArray[np.uint8]:

@@ -20,6 +20,9 @@ import numpy as np
 import pygame
 from Box2D import b2Body
 
+from worldmodels.car_racing import indicators
+from worldmodels.car_racing.indicators import WHITE, Colour, W
+
 HAS_GYM = find_spec("gym") is not None
 HAS_GYMNASIUM = find_spec("gymnasium") is not None
 if HAS_GYM:
@@ -28,7 +31,7 @@ if HAS_GYMNASIUM:
     from gymnasium.envs.box2d.car_racing import CarRacing as CarRacingV3
 
 # gym's measures. W and H: the picture that gym draws and then shrinks to STATE x STATE pixels.
-W, H = 1000, 800
+H = 800
 STATE = 96
 ROAD_ROWS = 84  # the last 12 rows of the state are the indicator bar
 FULL_ZOOM = 2.7 * 6  # gym's pixels in a world unit, from the second second on
@@ -63,9 +66,8 @@ CAR_ROWS, CAR_COLUMNS = 12, 8
 ANGLE_STEPS = 24  # in a radian of steering: a tip of a wheel is at most 1/50 pixel off
 PHASE_STEPS = 32  # in a turn of a wheel
 
-WHITE, RED, GREEN = (255, 255, 255), (255, 0, 0), (0, 255, 0)
+RED, GREEN = (255, 0, 0), (0, 255, 0)
 BLUE, VIOLET = (0, 0, 255), (51, 0, 255)
-Colour = tuple[int, int, int]
 
 # Either gym's or gymnasium's CarRacing stands behind FastDrawing; neither says its types.
 if TYPE_CHECKING:
@@ -178,57 +180,6 @@ def _shares(start: int, pixels: int, *, first: int, count: int, size: float) -> 
     edge = np.arange(pixels) + start
     inside = np.minimum(low + size, edge + 1) - np.maximum(low, edge)
     return (np.clip(inside, 0, None) / size).astype(np.float32)
-
-
-def _indicators(left: int, right: int, draw: Any) -> np.ndarray:
-    """Columns `left` to `right` of the indicator bar, (12, columns, 3) uint8.
-
-    `draw` gets a surface of gym's size; 12 columns of the state are exactly 125 of its pixels.
-    """
-    surface = pygame.Surface((W, 100))
-    draw(surface)
-    part = surface.subsurface((left * 125 // 12, 0, (right - left) * 125 // 12, 100))
-    small = pygame.transform.smoothscale(part, (right - left, 12))
-    return pygame.surfarray.array3d(small).transpose(1, 0, 2).copy()
-
-
-@lru_cache(maxsize=4096)
-def _score(text: str) -> np.ndarray:
-    """The score, columns 0 to 12."""
-
-    def draw(surface: pygame.Surface) -> None:
-        pygame.font.init()
-        font = pygame.font.Font(pygame.font.get_default_font(), 42)
-        image = font.render(text, True, WHITE, (0, 0, 0))
-        surface.blit(image, image.get_rect(center=(60, 50)))
-
-    return _indicators(0, 12, draw)
-
-
-@lru_cache(maxsize=4096)
-def _upright_bar(place: int, colour: Colour, value: int | None) -> np.ndarray:
-    """A bar of the speed or a wheel, columns 12 to 36; `value` None: not drawn."""
-
-    def draw(surface: pygame.Surface) -> None:
-        if value is not None:
-            # pygame fills both edges: three bars would share their last with the next one's first.
-            left, right = place * 25, place * 25 + (24 if place in (7, 8, 9) else 25)
-            points = [(left, value), (right, value), (right, 80), (left, 80)]
-            pygame.draw.polygon(surface, colour, points)
-
-    return _indicators(12, 36, draw)
-
-
-@lru_cache(maxsize=4096)
-def _level_bar(place: int, colour: Colour, value: int | None) -> np.ndarray:
-    """The bar of the steering or the gyro, columns 36 to 96; `value` None: not drawn."""
-
-    def draw(surface: pygame.Surface) -> None:
-        if value is not None:
-            points = [(place * 25, 20), (value, 20), (value, 60), (place * 25, 60)]
-            pygame.draw.polygon(surface, colour, points)
-
-    return _indicators(36, 96, draw)
 
 
 # NumPy for single numbers, without its price: the same results, as both follow IEEE 754.
@@ -380,16 +331,16 @@ class FastDrawing(_CarRacing):
         # spin does the gyro's reach the steering's.
         velocity = hull.linearVelocity
         speed = math.hypot(velocity.x, velocity.y)
-        bars = _upright_bar(5, WHITE, int(80 - 0.4 * speed) if speed > 1e-4 else None)
+        bars = indicators.upright_bar(5, WHITE, int(80 - 0.4 * speed) if speed > 1e-4 else None)
         for i, wheel in enumerate(wheels):
             value = int(80 - 0.2 * wheel.omega) if abs(wheel.omega) > 1e-4 else None
-            bars = bars + _upright_bar(7 + i, BLUE if i < 2 else VIOLET, value)
-        frame[ROAD_ROWS:, :12] = _score(self.score_format % self.reward)
+            bars = bars + indicators.upright_bar(7 + i, BLUE if i < 2 else VIOLET, value)
+        frame[ROAD_ROWS:, :12] = indicators.score(self.score_format % self.reward)
         frame[ROAD_ROWS:, 12:36] = bars
         gyro = hull.angularVelocity
-        frame[ROAD_ROWS:, 36:] = _level_bar(
+        frame[ROAD_ROWS:, 36:] = indicators.level_bar(
             20, GREEN, int((20 - 10 * steering) * 25) if abs(steering) > 1e-4 else None
-        ) | _level_bar(30, RED, int((30 - 0.8 * gyro) * 25) if abs(gyro) > 1e-4 else None)
+        ) | indicators.level_bar(30, RED, int((30 - 0.8 * gyro) * 25) if abs(gyro) > 1e-4 else None)
         return frame
 
     def _view(self, position: Any, angle: float, zoom: float) -> np.ndarray:

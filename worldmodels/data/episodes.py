@@ -78,7 +78,7 @@ class EpisodeWriter:
         seed: the seed of the whole set, stored as an attribute.
         image_shape: height and width of a frame.
         privileged_columns: names of the columns of `EpisodeData.privileged`, stored as well.
-        going_on: add to the shards that the folder holds, all of them full.
+        resume: add to the shards that the folder holds, all of them full.
 
     Raises:
         EpisodeFileError: the folder holds episodes already and this is not going on, or an

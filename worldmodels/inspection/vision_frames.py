@@ -18,6 +18,7 @@ from itertools import groupby
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from worldmodels.car_racing.simulator import (
     CAR_COLUMNS,
@@ -28,15 +29,15 @@ from worldmodels.car_racing.simulator import (
     STATE,
 )
 from worldmodels.car_racing.telemetry import COLUMNS, ROAD_HALF_WIDTH
-from worldmodels.core.params import require
+from worldmodels.core.params import Params
 from worldmodels.data.episodes import EpisodeFileError, EpisodeFiles, open_shard, split_episodes
 
 SETS = {  # and who drives
     "driving": "a script along the road",
     "explored": "the sampling policy",
-    "agent": "the first round's agent",
+    "agent": "the agent of the round before",
 }
-WHOSE = "The driving agent's V"  # as titles say it: models/vae.h5, of the second round
+WHOSE = "The driving agent's V"  # as titles say it: that of the round which is evaluated
 FEWEST = 8  # frames: of fewer, halves and neighbours say nothing
 
 SCENES = ("straight", "curve", "off_road", "first_second")
@@ -46,25 +47,15 @@ FIRST_SECOND = 50  # steps, while the camera zooms in
 CURVE = 0.01
 
 
-@dataclass(frozen=True)
-class InspectionParams:
+class InspectionParams(Params):
     """The `inspection` group of params.yaml.
 
     frames: of each set that are measured, spread evenly over it; all, where it has fewer.
     map_frames: of all sets together that the t-SNE map shows, no more than are measured.
     """
 
-    frames: int
-    map_frames: int
-
-    def __post_init__(self) -> None:
-        require("frames", self.frames, FEWEST <= self.frames <= 20_000, f"{FEWEST} to 20000")
-        require(
-            "map_frames",
-            self.map_frames,
-            2 * FEWEST <= self.map_frames <= 20_000,
-            f"{2 * FEWEST} to 20000",
-        )
+    frames: int = Field(ge=FEWEST, le=20_000)
+    map_frames: int = Field(ge=2 * FEWEST, le=20_000)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from worldmodels.car_racing.task import ACTIONS
 from worldmodels.core.errors import WorldModelsError
-from worldmodels.core.params import require
 from worldmodels.models.model_files import (
     MAKE_ANEW,
     ModelFileError,
@@ -161,8 +160,3 @@ def with_ones(features: NDArray[np.float32]) -> NDArray[np.float64]:
     """Features with a one behind them, for the bias, (steps, features + 1)."""
     ones = np.ones((len(features), 1))
     return np.concatenate([features, ones], axis=1, dtype=np.float64)
-
-
-def require_inputs(inputs: tuple[str, ...]) -> None:
-    """Raises ParameterError unless the inputs are z, or z and h."""
-    require("inputs", inputs, inputs in INPUTS, "[z] or [z, h]")

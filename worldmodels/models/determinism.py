@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import tensorflow as tf
+from pydantic import Field
 
-from worldmodels.core.params import require
+from worldmodels.core.params import Params
 from worldmodels.models.keras_on_tensorflow import keras
 
 
-@dataclass(frozen=True)
-class ComputeParams:
+class ComputeParams(Params):
     """The `compute` group of params.yaml.
 
     threads: that TensorFlow trains and encodes with. Convolutions add up in another order for each
         number of them, so it is not left to how many cores there happen to be.
     """
 
-    threads: int
-
-    def __post_init__(self) -> None:
-        require("threads", self.threads, 1 <= self.threads <= 1024, "1 to 1024")
+    threads: int = Field(ge=1, le=1024)
 
 
 def make_deterministic(seed: int) -> None:

@@ -4,27 +4,23 @@ shape."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from pydantic import Field
 
-from worldmodels.core.params import require
+from worldmodels.core.params import Params
 from worldmodels.models.vae import VAE
 
 
-@dataclass(frozen=True)
-class EncodingParams:
+class EncodingParams(Params):
     """The `encoding` group of params.yaml.
 
     batch_size: frames encoded at once; the graph's batch shape.
     """
 
-    batch_size: int
-
-    def __post_init__(self) -> None:
-        require("batch_size", self.batch_size, 1 <= self.batch_size <= 4096, "1 to 4096")
+    batch_size: int = Field(ge=1, le=4096)
 
 
 class Encoder:

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from pydantic import Field
 
 from worldmodels.car_racing.task import ACTIONS
 from worldmodels.core.errors import WorldModelsError
-from worldmodels.core.params import require
+from worldmodels.core.params import Params
 from worldmodels.core.shapes import require_shape
 from worldmodels.data.latents import MAX_LATENT_DIM
 from worldmodels.models.keras_on_tensorflow import keras
@@ -37,8 +37,7 @@ MAX_MIXTURES = 100
 Tensor: TypeAlias = tf.Tensor
 
 
-@dataclass(frozen=True)
-class MemoryParams:
+class MemoryParams(Params):
     """The `memory` group of params.yaml.
 
     hidden_units: of the LSTM. mixtures: Gaussians for each latent dimension.
@@ -48,25 +47,13 @@ class MemoryParams:
     gradient_clip: every gradient is clipped to plus and minus this.
     """
 
-    hidden_units: int
-    mixtures: int
-    sequence_length: int
-    batch_size: int
-    epochs: int
-    learning_rate: float
-    gradient_clip: float
-
-    def __post_init__(self) -> None:
-        require("hidden_units", self.hidden_units, 1 <= self.hidden_units <= 4096, "1 to 4096")
-        require("mixtures", self.mixtures, 1 <= self.mixtures <= 100, "1 to 100")
-        require(
-            "sequence_length", self.sequence_length, 1 <= self.sequence_length <= 1000, "1 to 1000"
-        )
-        require("batch_size", self.batch_size, 1 <= self.batch_size <= 4096, "1 to 4096")
-        require("epochs", self.epochs, 1 <= self.epochs <= 100_000, "1 to 100000")
-        require("learning_rate", self.learning_rate, 1e-9 <= self.learning_rate <= 1, "1e-09 to 1")
-        clip_fits = 1e-9 <= self.gradient_clip <= 1e9
-        require("gradient_clip", self.gradient_clip, clip_fits, "1e-09 to 1e+09")
+    hidden_units: int = Field(ge=1, le=4096)
+    mixtures: int = Field(ge=1, le=100)
+    sequence_length: int = Field(ge=1, le=1000)
+    batch_size: int = Field(ge=1, le=4096)
+    epochs: int = Field(ge=1, le=100_000)
+    learning_rate: float = Field(ge=1e-9, le=1)
+    gradient_clip: float = Field(ge=1e-9, le=1e9)
 
 
 def mixture_log_likelihood(

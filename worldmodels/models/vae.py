@@ -50,17 +50,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from pydantic import Field
 
 from worldmodels.car_racing.frames import LARGEST_SIDE, SMALLEST_SIDE
 from worldmodels.core.errors import WorldModelsError
-from worldmodels.core.params import require
+from worldmodels.core.params import Params
 from worldmodels.core.shapes import require_shape
 from worldmodels.data.latents import MAX_LATENT_DIM
 from worldmodels.models.keras_on_tensorflow import keras
@@ -77,8 +77,7 @@ KERAS_POLICIES: dict[Precision, str] = {"float32": "float32", "bfloat16": "mixed
 Tensor: TypeAlias = tf.Tensor
 
 
-@dataclass(frozen=True)
-class VAEParams:
+class VAEParams(Params):
     """The `vae` group of params.yaml.
 
     latent_dim: independent Gaussians a frame is turned into.
@@ -91,24 +90,14 @@ class VAEParams:
     precision: what the convolutions compute in, wherever this V is used.
     """
 
-    latent_dim: int
-    kl_tolerance: float
-    beta: float
-    learning_rate: float
-    batch_size: int
-    epochs: int
-    patience: int | None
+    latent_dim: int = Field(ge=1, le=1024)
+    kl_tolerance: float = Field(ge=0, le=1000)
+    beta: float = Field(ge=0, le=1000)
+    learning_rate: float = Field(ge=1e-9, le=1)
+    batch_size: int = Field(ge=1, le=4096)
+    epochs: int = Field(ge=1, le=100_000)
+    patience: int | None = Field(ge=1, le=100_000)
     precision: Precision
-
-    def __post_init__(self) -> None:
-        require("latent_dim", self.latent_dim, 1 <= self.latent_dim <= 1024, "1 to 1024")
-        require("kl_tolerance", self.kl_tolerance, 0 <= self.kl_tolerance <= 1000, "0 to 1000")
-        require("beta", self.beta, 0 <= self.beta <= 1000, "0 to 1000")
-        require("learning_rate", self.learning_rate, 1e-9 <= self.learning_rate <= 1, "1e-09 to 1")
-        require("batch_size", self.batch_size, 1 <= self.batch_size <= 4096, "1 to 4096")
-        require("epochs", self.epochs, 1 <= self.epochs <= 100_000, "1 to 100000")
-        patience_fits = self.patience is None or 1 <= self.patience <= 100_000
-        require("patience", self.patience, patience_fits, "1 to 100000, or null")
 
 
 def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:

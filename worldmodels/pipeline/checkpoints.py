@@ -14,15 +14,16 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
+
+from dvc.stage import PipelineStage
 
 from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.core.files import atomic_write
-from worldmodels.core.params import flatten, read_params
-from worldmodels.pipeline.dvc_files import LockedStage, dvc_md5, read_locked_stages, read_stages
+from worldmodels.pipeline.dvc_stages import Record, last_run, open_stages, this_run
 from worldmodels.pipeline.environment import environment
 
 KEPT = 3  # checkpoints of a stage with other inputs, interrupted and not gone on with
@@ -38,42 +39,27 @@ def stage_checkpoint(stage: str) -> Iterator[Checkpoint]:
     this one waits for its end, and goes on from what it has done.
     """
     scratch = Path(os.environ.get("DVC_ROOT", ".")) / "scratch"  # not that of a temporary copy
-    _remove_recorded(scratch)
-    inputs = _inputs(stage)
+    with open_stages(Path()) as stages:
+        _remove_recorded(scratch, stages)
+        inputs = this_run(stages[stage], ended=False)
     folder = scratch / stage / _digest(inputs)
     with _locked(folder, stage=stage):
         os.utime(folder)
         _remove_oldest(folder)
         yield Checkpoint(stage, folder)
-        outs = {path: dvc_md5(Path(path)) for path in read_stages(Path(), [])[stage].outs}
+        with open_stages(Path()) as stages:
+            outs = this_run(stages[stage], ended=True).outs
         with atomic_write(folder / FINISHED) as temporary:
-            temporary.write_text(json.dumps({**asdict(inputs), "outs": outs}, default=str))
+            temporary.write_text(_as_text(replace(inputs, outs=outs)))
 
 
-@dataclass(frozen=True)
-class _Inputs:
-    """All that dvc.lock will record of a stage but its outputs."""
-
-    cmd: object
-    deps: dict[str, str]
-    params: dict[str, object]
-
-
-def _inputs(stage: str) -> _Inputs:
-    groups = read_params()
-    declared = read_stages(Path(), groups)[stage]
-    values = {**groups, **flatten(groups)}
-    return _Inputs(
-        declared.cmd,
-        {path: dvc_md5(Path(path)) for path in declared.deps},
-        {key: values[key] for key in declared.params},
-    )
-
-
-def _digest(inputs: _Inputs) -> str:
-    described = {**asdict(inputs), "environment": environment()}
-    text = json.dumps(described, sort_keys=True, default=str)
+def _digest(inputs: Record) -> str:
+    text = _as_text(inputs) + json.dumps(environment(), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _as_text(run: Record) -> str:
+    return json.dumps(asdict(run), sort_keys=True, default=str)
 
 
 @contextmanager
@@ -115,24 +101,16 @@ def _lock(folder: Path, *, waiting: str | None) -> int | None:
     return None
 
 
-def _remove_recorded(scratch: Path) -> None:
+def _remove_recorded(scratch: Path, stages: Mapping[str, PipelineStage]) -> None:
     """Remove every checkpoint whose stage dvc.lock records, and what a kill left of removing."""
-    locked = read_locked_stages(Path())
     for finished in scratch.glob(f"*/*/{FINISHED}"):
-        stage = finished.parent.parent.name
-        if stage in locked and _is_recorded(finished, locked[stage]):
-            _remove(finished.parent)
+        stage = stages.get(finished.parent.parent.name)
+        recorded = last_run(stage) if stage else None
+        with suppress(FileNotFoundError):  # another run removed it
+            if recorded and finished.read_text() == _as_text(recorded):
+                _remove(finished.parent)
     for left in scratch.glob(f"*/{REMOVED}*"):
         shutil.rmtree(left, ignore_errors=True)
-
-
-def _is_recorded(finished: Path, locked: LockedStage) -> bool:
-    recorded = json.dumps(asdict(locked), sort_keys=True, default=str)
-    try:
-        run = json.loads(finished.read_text())
-    except (OSError, ValueError):
-        return False
-    return json.dumps(run, sort_keys=True) == recorded
 
 
 def _remove_oldest(current: Path) -> None:

@@ -22,7 +22,7 @@ def stop_on_interrupt() -> None:
 
 def _stop(number: int, _: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)  # a second one ends it whatever it is doing
-    stage = Path(sys.argv[0]).stem
+    stage = "@".join([Path(sys.argv[0]).stem, *sys.argv[1:]])
     line = f"\n{stage}: interrupted; `dvc repro` goes on from what was done\n"
     os.write(sys.stderr.fileno(), line.encode())  # print could meet itself here
     for worker in multiprocessing.active_children():

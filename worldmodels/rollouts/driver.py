@@ -8,24 +8,23 @@ Read `CentreLineDriver.act` first, then `drive`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from worldmodels.car_racing.task import MAX_STEPS
 from worldmodels.car_racing.telemetry import COLUMNS, ROAD_HALF_WIDTH
-from worldmodels.core.params import require, require_seeds
+from worldmodels.core.params import Params
 from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, noise_seed
 
 POLICY = "centre_line"  # what episode files call it
-MAX_EPISODES = 200  # an interrupted stage drives them anew: under a minute
-MAX_SPEEDS = 100  # one for each episode, or fewer
-FASTEST = 100.0  # units a second, what the car reaches on a straight
+# Units a second; 100 is what the car reaches on a straight.
+Speed = Annotated[float, Field(ge=1, le=100)]
 
 
-@dataclass(frozen=True)
-class DrivingParams:
+class DrivingParams(Params):
     """The `driving` group of params.yaml.
 
     episodes: how many. steps: each at most.
@@ -33,23 +32,10 @@ class DrivingParams:
     first_seed: the first track; the others follow.
     """
 
-    episodes: int
-    steps: int
-    speeds: tuple[float, ...]
-    first_seed: int
-
-    def __post_init__(self) -> None:
-        episodes_fit = 1 <= self.episodes <= MAX_EPISODES
-        require("episodes", self.episodes, episodes_fit, f"1 to {MAX_EPISODES}")
-        require("steps", self.steps, 2 <= self.steps <= MAX_STEPS, f"2 to {MAX_STEPS}")
-        require(
-            "speeds",
-            self.speeds,
-            1 <= len(self.speeds) <= MAX_SPEEDS
-            and all(1 <= speed <= FASTEST for speed in self.speeds),
-            f"1 to {MAX_SPEEDS} numbers, each from 1 to {FASTEST:g}",
-        )
-        require_seeds("first_seed", self.first_seed, self.episodes)
+    episodes: int = Field(ge=1, le=200)  # an interrupted stage drives them anew: under a minute
+    steps: int = Field(ge=2, le=MAX_STEPS)
+    speeds: tuple[Speed, ...] = Field(min_length=1, max_length=100)
+    first_seed: int = Field(ge=0)
 
     @property
     def seeds(self) -> range:

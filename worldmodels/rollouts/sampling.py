@@ -2,65 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from worldmodels.car_racing.task import MAX_STEPS
 from worldmodels.car_racing.telemetry import COLUMNS, ROAD_HALF_WIDTH
-from worldmodels.core.params import require, require_seeds
+from worldmodels.core.params import Params
 from worldmodels.data.episodes import EpisodeData
 from worldmodels.rollouts.episode import Episode, noise_seed
 from worldmodels.rollouts.policies import PolicyName
 
-MAX_EPISODES = 100_000  # ten times the paper's
+Spread = Annotated[float, Field(ge=0, le=10)]
 
 
-@dataclass(frozen=True)
-class DrivesParams:
-    """Which episodes are driven.
+class SamplingParams(Params):
+    """The `sampling` group of params.yaml: which episodes of a round are driven, and by whom.
 
+    policy: who drives: a name of `policies.POLICIES`, or `agent`, that of the round before.
     episodes: how many. steps: each at most.
     patience: steps without a new tile after which an episode ends; null for never.
     random_start: start on a random tile of the track, as the paper's sampler does.
+    noise: standard deviations of what is added to steering, gas and brake in the second half of the
+        episodes; zeros for none.
     first_seed: the first track; the others follow.
     """
 
-    episodes: int
-    steps: int
-    patience: int | None
+    policy: PolicyName | Literal["agent"]
+    episodes: int = Field(ge=2, le=100_000)  # ten times the paper's
+    steps: int = Field(ge=2, le=MAX_STEPS)
+    patience: int | None = Field(ge=2, le=MAX_STEPS)
     random_start: bool
-    first_seed: int
-
-    def __post_init__(self) -> None:
-        episodes_fit = 2 <= self.episodes <= MAX_EPISODES
-        require("episodes", self.episodes, episodes_fit, f"2 to {MAX_EPISODES}")
-        require("steps", self.steps, 2 <= self.steps <= MAX_STEPS, f"2 to {MAX_STEPS}")
-        require(
-            "patience",
-            self.patience,
-            self.patience is None or 2 <= self.patience <= MAX_STEPS,
-            f"2 to {MAX_STEPS}, or null",
-        )
-        require_seeds("first_seed", self.first_seed, self.episodes)
+    noise: tuple[Spread, Spread, Spread]
+    first_seed: int = Field(ge=0)
 
     @property
     def seeds(self) -> range:
         """Track seeds that are driven."""
         return range(self.first_seed, self.first_seed + self.episodes)
 
-
-@dataclass(frozen=True)
-class SamplingParams(DrivesParams):
-    """The `sampling` group of params.yaml.
-
-    policy: who drives, a name of `policies.POLICIES`.
-    """
-
-    policy: PolicyName
+    @property
+    def noisy_seeds(self) -> range:
+        """Track seeds that are driven with noise: the second half."""
+        return self.seeds[self.episodes // 2 :]
 
 
-def sampling_episodes(params: DrivesParams, *, seed: int) -> list[Episode]:
+def sampling_episodes(params: SamplingParams, *, seed: int) -> list[Episode]:
     """The episodes to record, of a run with this `base.seed`."""
     return [
         Episode(

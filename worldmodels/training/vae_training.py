@@ -25,7 +25,7 @@ def fit_vae(
     checkpoint: Checkpoint | None = None,
 ) -> Iterator[Row]:
     """Train in place; yield a row after every epoch, the terms of `VAE.negative_elbo`. When the
-    rows have ended, the weights are those of the best epoch; see `training_loop.fit`.
+    rows have ended, the weights are those of the best epoch; see `training.loop.fit`.
 
     Args:
         vae: the model.
