@@ -201,8 +201,8 @@ def test_an_agent_that_was_interrupted_can_begin_anew(
     expected = drive()
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
-        for attempt in range(20):
-            signal.setitimer(signal.ITIMER_REAL, 0.01 + 0.0003 * attempt)
+        for attempt in range(60):
+            signal.setitimer(signal.ITIMER_REAL, 0.01 + 0.0001 * attempt)
             with pytest.raises(KeyboardInterrupt):
                 forever()
             assert drive() == expected

@@ -10,8 +10,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import cv2
-import gym
 import numpy as np
 import pytest
 from gym.envs.box2d.car_racing import CarRacing
@@ -245,15 +243,3 @@ def test_other_reset_options_are_ignored_as_gym_does_but_not_a_slip() -> None:
         env.reset(seed=0, options={"shuffle": True, "map": "small"})
     with pytest.raises(ValueError, match=r"'start_tiel': did you mean start_tile\?"):
         FastCarRacing().reset(seed=0, options={"start_tiel": 3})
-
-
-def test_make_finds_it() -> None:
-    env = gym.make("worldmodels:FastCarRacing-v2")
-    assert type(env.unwrapped) is FastCarRacing
-    assert (env.spec.max_episode_steps, env.spec.reward_threshold) == (1000, 900)
-    assert env.observation_space == CarRacing().observation_space
-    assert env.action_space == CarRacing().action_space
-    frame, _ = env.reset(seed=0)
-    assert env.observation_space.contains(frame)
-    frame, *_ = env.step(env.action_space.sample())  # float32
-    assert cv2.resize(frame[:84], (80, 60)).shape == (60, 80, 3)

@@ -15,7 +15,7 @@ def register_environments() -> None:
 
         gym.register(
             "FastCarRacing-v2",
-            entry_point="worldmodels.car_racing.simulator:FastCarRacing",
+            entry_point="worldmodels.car_racing.environment:FastCarRacing",
             max_episode_steps=1000,
             reward_threshold=900,
             disable_env_checker=True,  # it uses np.bool8, which NumPy 2 no longer has
@@ -26,7 +26,7 @@ def register_environments() -> None:
         for name in ("FastCarRacing-v2", "FastCarRacing-v3"):
             gymnasium.register(
                 name,
-                entry_point="worldmodels.car_racing.simulator:FastCarRacingV3",
+                entry_point="worldmodels.car_racing.environment:FastCarRacingV3",
                 max_episode_steps=1000,
                 reward_threshold=900,
             )

@@ -13,10 +13,10 @@ import os
 import pickle
 import subprocess
 import sys
-import threading
 import traceback
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,7 +155,9 @@ class Agent:
     def _start(self, how: str, *arguments: object) -> None:
         """Start the process and have it make the agent."""
         self._copies = None
-        self._asked, self._one_at_a_time, self._owner = 0, threading.Lock(), os.getpid()
+        self._owner = os.getpid()
+        # Ctrl-C ends what the caller waits for, never a message in the midst of it.
+        self._messenger = ThreadPoolExecutor(1, thread_name_prefix="agent")
         self._pipe, theirs = Pipe()
         with theirs:
             code = SERVE.format(
@@ -186,23 +188,22 @@ class Agent:
                 f"agent: expected to be used in the process that loaded it, {self._owner}, got "
                 f"{os.getpid()}, a fork of it: load it there, or send it there pickled"
             )
-        with self._one_at_a_time:
-            self._asked += 1
-            try:
-                self._pipe.send((self._asked, what, arguments))
-                number = 0
-                while number != self._asked:  # one before may have been interrupted while it waited
-                    self._pipe.poll(None)
-                    number, answer, error = self._pipe.recv()
-            except (EOFError, ConnectionError) as ended:
-                raise WorldModelsError(
-                    f"agent: expected an answer of its process, got its end with exit code "
-                    f"{self._process.wait()}: load it again (-9 is a kill, usually for want of "
-                    "memory)"
-                ) from ended
+        exchange = self._messenger.submit(_exchange, self._pipe, (what, arguments))
+        try:
+            answer, error = exchange.result()
+        except (EOFError, ConnectionError) as ended:
+            raise WorldModelsError(
+                f"agent: expected an answer of its process, got its end with exit code "
+                f"{self._process.wait()}: load it again (-9 is a kill, usually for want of memory)"
+            ) from ended
         if error is not None:
             raise error
         return answer
+
+
+def _exchange(pipe: Connection, question: tuple[str, tuple[object, ...]]) -> Any:
+    pipe.send(question)
+    return pipe.recv()
 
 
 def _end(pipe: Connection, process: subprocess.Popen[bytes]) -> None:
@@ -232,7 +233,7 @@ def serve(descriptor: int, parent: int) -> None:
             if os.getppid() != parent:
                 return
         try:
-            number, what, arguments = pipe.recv()
+            what, arguments = pipe.recv()
         except (EOFError, ConnectionResetError):
             return
         answer: object = None
@@ -253,6 +254,6 @@ def serve(descriptor: int, parent: int) -> None:
             error = WorldModelsError(f"agent: its process failed: {defect!r}")
             error.add_note(traceback.format_exc())
         try:
-            pipe.send((number, answer, error))
+            pipe.send((answer, error))
         except (BrokenPipeError, ConnectionResetError):
             return

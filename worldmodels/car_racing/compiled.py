@@ -1,0 +1,47 @@
+"""How the simulator is compiled: by Numba, once for each version of its sources, kept on disk.
+
+Numba's own cache looks at a function's file alone, and would keep old code where a function that it
+calls was changed in another. So the cache is a folder named after all sources of this package. It
+is the user's, since an installation may be read-only: `~/.cache/worldmodels`, or what
+`XDG_CACHE_HOME` says. Read `compiled`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+from numba.core import config
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+def cache_folder() -> Path:
+    """Where this version's machine code is kept."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    digest = hashlib.sha256(numba.__version__.encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return home / "worldmodels" / digest.hexdigest()[:16]
+
+
+_FOLDER = str(cache_folder())
+
+
+def compiled(function: T) -> T:
+    """Compile a function when it is first called, or take what an earlier process compiled.
+
+    Other threads run meanwhile. No mathematics is loosened: the same bits as in Python.
+    """
+    settings: Any = config
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = _FOLDER  # read when the function is decorated
+    try:
+        made: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    finally:
+        settings.CACHE_DIR = before
+    return cast(T, made)
