@@ -43,6 +43,38 @@ def test_a_change_in_any_source_is_compiled_anew(tmp_path: Path) -> None:
     assert run(tmp_path, tmp_path / "cache") != first
 
 
+ALONE = """
+import sys
+for name in ("Box2D", "cv2", "gym", "pydantic", "pygame", "ruamel", "tensorflow"):
+    sys.modules[name] = None  # as where it is not installed
+import numpy as np
+from worldmodels.car_racing.world import Races
+races = Races(2, threads=2)
+for index in range(2):
+    races.make_track(index, np.random.default_rng(index))
+    races.start(index)
+rewards, _ = races.step(np.arange(2), np.zeros((2, 3)))
+print(rewards.shape, len(races))
+"""
+
+
+def test_the_simulator_needs_numpy_and_numba_alone_and_says_when_it_compiles(
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(ROOT / "worldmodels", tmp_path / "worldmodels")
+    for expected in ("worldmodels: compiling the simulator", ""):
+        done = subprocess.run(
+            [sys.executable, "-c", ALONE],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "c")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.split("\n")[0] == "(2,) 2"
+        assert done.stderr.startswith(expected) if expected else done.stderr == ""
+
+
 def test_nothing_is_written_beside_the_sources(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "worldmodels", tmp_path / "worldmodels")
     run(tmp_path, tmp_path / "cache")

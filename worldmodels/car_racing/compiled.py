@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -29,7 +30,17 @@ def cache_folder() -> Path:
     return home / "worldmodels" / digest.hexdigest()[:16]
 
 
-_FOLDER = str(cache_folder())
+_FOLDER = cache_folder()
+
+
+def announce_compiling() -> None:
+    """Say so where nothing is compiled yet, since the first step will take a while."""
+    if not any(_FOLDER.rglob("*.nbc")):
+        print(
+            "worldmodels: compiling the simulator, half a minute, once for each version of it",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def compiled(function: T) -> T:
@@ -39,7 +50,7 @@ def compiled(function: T) -> T:
     """
     settings: Any = config
     before = settings.CACHE_DIR
-    settings.CACHE_DIR = _FOLDER  # read when the function is decorated
+    settings.CACHE_DIR = str(_FOLDER)  # read when the function is decorated
     try:
         made: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     finally:

@@ -49,7 +49,7 @@ class CompiledCarRacing(_Env):
     spaces: ClassVar[Any]
     invalid_action: ClassVar[type[Exception]]
     score_format: ClassVar[str]
-    lap_terminates: ClassVar[bool]
+    lap_terminates: ClassVar[bool]  # as in gymnasium, which rounds the score in the picture, too
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class CompiledCarRacing(_Env):
             self.action_space = self.spaces.Discrete(len(DISCRETE))
         shape = (STATE, STATE, 3)
         self.observation_space = self.spaces.Box(low=0, high=255, shape=shape, dtype=np.uint8)
-        self.races = Races(1)
+        self.races = Races(1, rounds_score=self.lap_terminates)
         self.car: Car | None = None
         self._screen: pygame.Surface | None = None
         self._clock: Any = None
@@ -169,7 +169,13 @@ class CompiledCarRacing(_Env):
             return None
         if self.render_mode == "state_pixels":
             return self.races.frames(ONLY)[0]
-        import pygame
+        try:
+            import pygame
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                f"render_mode {self.render_mode!r} needs pygame: pip install 'worldmodels[window]'",
+                name="pygame",
+            ) from error
 
         from worldmodels.car_racing.window import HEIGHT, VIDEO, WIDTH, draw_scene
 

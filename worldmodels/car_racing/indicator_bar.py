@@ -51,14 +51,15 @@ DOWN, DOWN_RECIPROCAL = _taps(800, COLUMNS)
 
 
 @compiled
-def draw_indicators(car, race, scores, planes):
+def draw_indicators(car, race, scores, rounded, planes):
     """Draw the last 12 rows of a picture, (3, 96, 96) uint8.
 
     Args:
         scores: `score_pictures()`.
+        rounded: the score is, as gymnasium shows it; gym truncates it.
     """
     planes[:, TOP:, :] = 0
-    _draw_score(race.score, scores, planes)
+    _draw_score(race.score, scores, rounded, planes)
     vx, vy = np.float64(car.velocity[0, 0]), np.float64(car.velocity[0, 1])
     _upright(5, 0.02 * math.sqrt(vx * vx + vy * vy), 25, 255, 255, 255, planes)
     for wheel in range(4):
@@ -121,8 +122,11 @@ def _shrink(tap, reciprocal, low, high, value):
 
 
 @compiled
-def _draw_score(reward, scores, planes):
-    score = min(max(int(reward), LOWEST_SCORE), HIGHEST_SCORE) - LOWEST_SCORE
+def _draw_score(reward, scores, rounded, planes):
+    number = int(np.rint(reward)) if rounded else int(reward)
+    score = min(max(number, LOWEST_SCORE), HIGHEST_SCORE) - LOWEST_SCORE
+    if rounded and number == 0 and reward < 0:
+        score = len(scores) - 1
     for row in range(BAR_ROWS):
         for column in range(SCORE_COLUMNS):
             for channel in range(3):
@@ -130,8 +134,9 @@ def _draw_score(reward, scores, planes):
 
 
 @cache
-def score_pictures() -> np.ndarray:
-    """The score from -999 to 2000 as gym shows it, (scores, 12, 12) uint8: pygame's default font in
-    size 42, shrunk."""
+def score_pictures(*, rounded: bool) -> np.ndarray:
+    """The score from -999 to 2000, (scores, 12, 12) uint8, and last -000, which gymnasium shows for
+    a little less than nothing: the default font in size 42, shrunk, of pygame for gym, and of
+    pygame-ce, which draws it otherwise, for gymnasium."""
     with np.load(Path(__file__).with_name("scores.npz")) as file:
-        return file["scores"]
+        return file["gymnasium" if rounded else "gym"]

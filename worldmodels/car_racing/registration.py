@@ -27,6 +27,7 @@ def register_environments() -> None:
             gymnasium.register(
                 name,
                 entry_point="worldmodels.car_racing.environment:FastCarRacingV3",
+                vector_entry_point="worldmodels.car_racing.vector_environment:FastCarRacingVector",
                 max_episode_steps=1000,
                 reward_threshold=900,
             )

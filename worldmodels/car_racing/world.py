@@ -5,11 +5,14 @@ Read `Races`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from worldmodels.car_racing.car_picture import put_car, quarters
 from worldmodels.car_racing.car_state import CAR, F, place
-from worldmodels.car_racing.compiled import compiled
+from worldmodels.car_racing.compiled import announce_compiling, compiled
 from worldmodels.car_racing.indicator_bar import draw_indicators, score_pictures
 from worldmodels.car_racing.picture import COLOURS, COLUMNS, LAYERS, ROWS, draw
 from worldmodels.car_racing.race import RACE, start, step
@@ -24,20 +27,26 @@ class Races:
     """So many cars, each on a track of its own.
 
     Args:
-        count: how many.
+        count: how many. threads: among which to share the work of a call; they change no result.
+        rounds_score: in the picture, as gymnasium does; gym truncates it.
 
     Attributes:
         cars, tracks, races, colours: a record for each, of `CAR`, `TRACK`, `RACE` and `COLOURS`.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, threads: int = 1, rounds_score: bool = False) -> None:
+        announce_compiling()
+        self._rounds_score = rounds_score
         self.cars = np.zeros(count, CAR)
         self.tracks = np.zeros(count, TRACK)
         self.races = np.zeros(count, RACE)
         self.colours = np.zeros(count, COLOURS)
         self.colours[:] = (LAWN, LIGHT_LAWN, ROAD)
-        self._sums = np.zeros((ROWS + 1, LAYERS, COLUMNS), F)
-        self._planes = np.zeros((3, STATE, STATE), np.uint8)
+        self._scratch = [
+            (np.zeros((ROWS + 1, LAYERS, COLUMNS), F), np.zeros((3, STATE, STATE), np.uint8))
+            for _ in range(threads)
+        ]
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def __len__(self) -> int:
         return len(self.cars)
@@ -59,7 +68,7 @@ class Races:
         """Step some of them.
 
         Args:
-            indices: (n,) int64, which ones.
+            indices: (n,) int64, which ones, each once.
             actions: (n, 3) float64, steering, gas and brake.
 
         Returns:
@@ -67,16 +76,25 @@ class Races:
             `race.OFF_FIELD`, 0 where one did not.
         """
         rewards, ends = np.empty(len(indices)), np.empty(len(indices), np.int64)
-        _step(self.cars, self.tracks, self.races, indices, actions, rewards, ends)
+
+        def step_part(part: slice, _: int) -> None:
+            records = self.cars, self.tracks, self.races
+            _step(*records, indices[part], actions[part], rewards[part], ends[part])
+
+        self._share(len(indices), step_part)
         return rewards, ends
 
     def frames(self, indices: np.ndarray) -> np.ndarray:
         """What gym shows of some of them, (n, 96, 96, 3) uint8."""
         out = np.empty((len(indices), STATE, STATE, 3), np.uint8)
-        _draw(
-            *(self.cars, self.tracks, self.races, self.colours, indices),
-            *(self._sums, self._planes, quarters(), score_pictures(), out),
-        )
+        table, scores = quarters(), score_pictures(rounded=self._rounds_score)
+
+        def draw_part(part: slice, thread: int) -> None:
+            records = self.cars, self.tracks, self.races, self.colours
+            scratch = self._scratch[thread]
+            _draw(*records, indices[part], *scratch, table, scores, self._rounds_score, out[part])
+
+        self._share(len(indices), draw_part)
         return out
 
     def resized(self, indices: np.ndarray, image_shape: tuple[int, int]) -> np.ndarray:
@@ -84,12 +102,25 @@ class Races:
         3) uint8."""
         height, width = image_shape
         out = np.empty((len(indices), height, width, 3), np.uint8)
-        _draw_resized(
-            *(self.cars, self.tracks, self.races, self.colours, indices),
-            *(self._sums, self._planes, quarters()),
-            *(*taps(ROWS, height), *taps(COLUMNS, width), out),
-        )
+        table, places = quarters(), (*taps(ROWS, height), *taps(COLUMNS, width))
+
+        def draw_part(part: slice, thread: int) -> None:
+            records = self.cars, self.tracks, self.races, self.colours
+            scratch = self._scratch[thread]
+            _draw_resized(*records, indices[part], *scratch, table, *places, out[part])
+
+        self._share(len(indices), draw_part)
         return out
+
+    def _share(self, count: int, work: Callable[[slice, int], None]) -> None:
+        """Call `work` for all of `count`, in as many parts as there are threads."""
+        if self._pool is None:
+            work(slice(0, count), 0)
+            return
+        threads = len(self._scratch)
+        bounds = [count * thread // threads for thread in range(threads + 1)]
+        parts = map(slice, bounds, bounds[1:])
+        list(self._pool.map(work, parts, range(threads)))
 
 
 @compiled
@@ -117,12 +148,12 @@ def _step(cars, tracks, races, indices, actions, rewards, ends):
 
 
 @compiled
-def _draw(cars, tracks, races, colours, indices, sums, planes, table, scores, out):
+def _draw(cars, tracks, races, colours, indices, sums, planes, table, scores, rounded, out):
     for n in range(len(indices)):
         index = indices[n]
         draw(cars[index], tracks[index], races[index], colours[index], sums, planes)
         put_car(cars[index], races[index], table, planes)
-        draw_indicators(cars[index], races[index], scores, planes)
+        draw_indicators(cars[index], races[index], scores, rounded, planes)
         for row in range(STATE):
             for column in range(STATE):
                 for channel in range(3):
