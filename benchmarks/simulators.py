@@ -1,4 +1,4 @@
-"""Frames a second of CarRacing, on one core: gym's, EnvPool's, this project's, and no drawing.
+"""Frames a second of CarRacing, on one core: gym's, EnvPool's, this project's two, and no drawing.
 
 A frame is a step of physics, the picture, its crop to 84 rows and its resize to 60 x 80; resets
 are included. All drive by the same actions; EnvPool's tracks are others.
@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import Rates, in_turn, stay_on_one_core
+from worldmodels.car_racing.environment import FastCarRacing as CompiledFastCarRacing
 from worldmodels.car_racing.frames import preprocess
 from worldmodels.car_racing.simulator import CarRacing, FastCarRacing
+from worldmodels.car_racing.world import Races
 from worldmodels.rollouts.policies import BrownianPolicy
 
 IMAGE_SHAPE = (60, 80)
@@ -63,6 +65,33 @@ def drive(envs: list[Any], steps: int) -> Callable[[], float]:
     return measure
 
 
+def drive_together(count: int, steps: int) -> Callable[[], float]:
+    """The same of so many compiled races, stepped, drawn and resized in one call."""
+    races, indices = Races(count), np.arange(count)
+    script = actions(steps)
+    seed = iter(range(10**9))
+
+    def begin(index: int) -> None:
+        races.make_track(index, np.random.default_rng(next(seed)))
+        races.start(index)
+
+    def measure() -> float:
+        started = time.perf_counter()
+        for index in range(count):
+            begin(index)
+        for action in script:
+            _, ends = races.step(indices, np.tile(action, (count, 1)))
+            for ended in np.flatnonzero(ends):
+                begin(int(ended))
+            races.resized(indices, IMAGE_SHAPE)
+        return count * steps / (time.perf_counter() - started)
+
+    begin(0)
+    races.step(indices[:1], script[:1])
+    races.resized(indices[:1], IMAGE_SHAPE)
+    return measure
+
+
 class EnvPool:
     """EnvPool's CarRacing in a process of its own, as it brings another gym."""
 
@@ -96,6 +125,8 @@ def simulators(steps: int, *, rounds: int = ROUNDS) -> Rates:
         "FastCarRacing": drive([FastCarRacing()], steps),
         f"FastCarRacing, {MANY} in turn": drive([FastCarRacing() for _ in range(MANY)], steps),
         "physics alone": drive([Undrawn()], steps),
+        "compiled": drive([CompiledFastCarRacing()], steps),
+        f"compiled, {MANY} in one call": drive_together(MANY, steps),
     }
     if (ENVPOOL / "ready").exists():
         subjects["EnvPool"] = EnvPool(steps).measure

@@ -10,7 +10,7 @@ from gym.utils import seeding
 from test_race import DRIVERS, ONE
 
 from worldmodels.car_racing.frames import preprocess
-from worldmodels.car_racing.resize import resize, taps
+from worldmodels.car_racing.resize import columns, resize, rows
 from worldmodels.car_racing.world import Races
 
 REGIONS = {
@@ -79,7 +79,10 @@ def test_resizing_is_opencv_s_to_the_bit(image_shape: tuple[int, int]) -> None:
     height, width = image_shape
     planes = np.random.default_rng(0).integers(0, 256, (3, 96, 96), dtype=np.uint8)
     out = np.empty((height, width, 3), np.uint8)
-    resize(planes, *taps(84, height), *taps(96, width), out)
+    kept = columns(width)
+    placed = np.empty_like(planes)
+    placed[:, :, kept.place] = planes
+    resize(placed, *rows(height), kept.starts, kept.weights, out)
     frame = np.ascontiguousarray(planes.transpose(1, 2, 0)[:84])
     assert np.array_equal(out, cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR))
 

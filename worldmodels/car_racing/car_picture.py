@@ -43,11 +43,11 @@ WHEEL_AT = np.array(WHEELS_AT, np.float64)
 
 
 @compiled
-def put_car(car, race, table, planes):
+def put_car(car, race, table, place, planes):
     """Draw the car into a picture, (3, 84, 96) uint8 or more rows.
 
     Args:
-        table: `quarters()`.
+        table: `quarters()`. place: where each column lies in a row; see `resize`.
     """
     quarter = np.empty((2, 3, QUARTER_ROWS, QUARTER_COLUMNS), F)
     steering = np.float64(car.angle[1] - car.angle[0])
@@ -57,9 +57,9 @@ def put_car(car, race, table, planes):
         phase = int(np.rint(car.phase[corner] * (PHASE_STEPS / (2 * math.pi)))) % PHASE_STEPS
         if race.seconds < 1.0:
             _draw_quarter(corner, zoom_at(race.seconds), turned, phase, quarter)
-            _put(quarter, corner, planes)
+            _put(quarter, corner, place, planes)
         else:
-            _put(table[corner, turned + MAX_ANGLE, phase], corner, planes)
+            _put(table[corner, turned + MAX_ANGLE, phase], corner, place, planes)
 
 
 @cache
@@ -82,15 +82,16 @@ def _fill_table(table):
 
 
 @compiled
-def _put(quarter, corner, planes):
+def _put(quarter, corner, place, planes):
     top = TOP + corner // 2 * QUARTER_ROWS
     left = LEFT + corner % 2 * QUARTER_COLUMNS
     for channel in range(3):
         for row in range(QUARTER_ROWS):
             for column in range(QUARTER_COLUMNS):
-                below = F(planes[channel, top + row, left + column])
+                at = place[left + column]
+                below = F(planes[channel, top + row, at])
                 mixed = below * quarter[0, channel, row, column] + quarter[1, channel, row, column]
-                planes[channel, top + row, left + column] = np.uint8(np.int32(mixed))
+                planes[channel, top + row, at] = np.uint8(np.int32(mixed))
 
 
 @compiled

@@ -45,16 +45,17 @@ def zoom_at(seconds):
 
 
 @compiled
-def draw(car, track, race, colours, sums, planes):
+def draw(car, track, race, colours, sums, place, planes):
     """Draw field and road as the camera above the car sees them.
 
     Args:
         colours: of `COLOURS`. sums: (85, 6, 96) float32 of zeros, and again zeros afterwards.
+        place: (96,) uint64, where each column lies in a row; see `resize`.
         planes: (3, 84, 96) uint8 or more rows: red, green and blue, to draw into.
     """
     view = _view(car, zoom_at(race.seconds))
-    inside = _draw_field(view, sums)
-    _draw_road(view, track, race, colours, sums)
+    inside = _draw_field(view, sums, place)
+    _draw_road(view, track, race, colours, sums, place)
     _paint(colours, sums, inside, planes)
 
 
@@ -82,7 +83,7 @@ def _pixel(view, x, y):
 
 
 @compiled
-def _draw_field(view, sums):
+def _draw_field(view, sums, place):
     """Add the light squares in view, and the field's border if it is; whether all is inside."""
     hull_x, hull_y, right_x, down_x, right_y, down_y = view
     # Corners of the picture, in the world: by the inverse of the view.
@@ -103,15 +104,15 @@ def _draw_field(view, sums):
     for square_x in range(first_x, last_x + 1):
         for square_y in range(first_y, last_y + 1):
             x, y = F(square_x) * pair, F(square_y) * pair
-            _square(view, x, y, x + SQUARE, y + SQUARE, sums, LIGHT)
+            _square(view, x, y, x + SQUARE, y + SQUARE, sums, place, LIGHT)
     inside = max(abs(low_x), abs(high_x), abs(low_y), abs(high_y)) < BORDER
     if not inside:
-        _square(view, -BORDER, -BORDER, BORDER, BORDER, sums, FIELD)
+        _square(view, -BORDER, -BORDER, BORDER, BORDER, sums, place, FIELD)
     return inside
 
 
 @compiled
-def _square(view, low_x, low_y, high_x, high_y, sums, layer):
+def _square(view, low_x, low_y, high_x, high_y, sums, place, layer):
     x0, y0 = _pixel(view, low_x, low_y)
     x1, y1 = _pixel(view, high_x, low_y)
     x2, y2 = _pixel(view, high_x, high_y)
@@ -121,14 +122,16 @@ def _square(view, low_x, low_y, high_x, high_y, sums, layer):
     if max(y0, y1, y2, y3) <= ZERO or min(y0, y1, y2, y3) >= HEIGHT:
         return
     weights = np.ones(1, F)
-    _edge(x1, y1, x0, y0, sums, layer, weights)  # against the clock in the world, so with it here
-    _edge(x2, y2, x1, y1, sums, layer, weights)
-    _edge(x3, y3, x2, y2, sums, layer, weights)
-    _edge(x0, y0, x3, y3, sums, layer, weights)
+    _edge(
+        x1, y1, x0, y0, sums, place, layer, weights
+    )  # against the clock in the world, so with it here
+    _edge(x2, y2, x1, y1, sums, place, layer, weights)
+    _edge(x3, y3, x2, y2, sums, place, layer, weights)
+    _edge(x0, y0, x3, y3, sums, place, layer, weights)
 
 
 @compiled
-def _draw_road(view, track, race, colours, sums):
+def _draw_road(view, track, race, colours, sums, place):
     """Add the tiles in view, and their kerbs. A tile begins where the one before ends: that edge is
     added once, for both, by the difference of their colours."""
     margin = max(abs(view[2]), abs(view[4]), abs(view[3]), abs(view[5])) * F(18)
@@ -139,7 +142,7 @@ def _draw_road(view, track, race, colours, sums):
         x0, y0 = _pixel(view, left[0], left[1])
         if x0 < -margin or x0 > WIDTH + margin or y0 < -margin or y0 > HEIGHT + margin:
             if before[0] != ZERO:
-                _end_road(view, track, tile - 1, sums, before)
+                _end_road(view, track, tile - 1, sums, place, before)
             continue
         x1, y1 = _pixel(view, right[0], right[1])
         _weigh_tile(race, colours, tile, weights)
@@ -148,14 +151,14 @@ def _draw_road(view, track, race, colours, sums):
         back_left, back_right = track.corners[tile, 3], track.corners[tile, 2]
         x3, y3 = _pixel(view, back_left[0], back_left[1])
         x2, y2 = _pixel(view, back_right[0], back_right[1])
-        _edge(x2, y2, x3, y3, sums, ROAD, before)
-        _edge(x3, y3, x0, y0, sums, ROAD, weights)
-        _edge(x1, y1, x2, y2, sums, ROAD, weights)
+        _edge(x2, y2, x3, y3, sums, place, ROAD, before)
+        _edge(x3, y3, x0, y0, sums, place, ROAD, weights)
+        _edge(x1, y1, x2, y2, sums, place, ROAD, weights)
         before[:] = weights
         if track.kerb[tile]:
-            _draw_kerb(view, track, tile, sums)
+            _draw_kerb(view, track, tile, sums, place)
     if before[0] != ZERO:
-        _end_road(view, track, track.tiles - 1, sums, before)
+        _end_road(view, track, track.tiles - 1, sums, place, before)
 
 
 @compiled
@@ -168,17 +171,17 @@ def _weigh_tile(race, colours, tile, weights):
 
 
 @compiled
-def _end_road(view, track, tile, sums, weights):
+def _end_road(view, track, tile, sums, place, weights):
     """Close the last tile of a piece of road that is in view."""
     left, right = track.corners[tile, 0], track.corners[tile, 1]
     x0, y0 = _pixel(view, left[0], left[1])
     x1, y1 = _pixel(view, right[0], right[1])
-    _edge(x0, y0, x1, y1, sums, ROAD, weights)
+    _edge(x0, y0, x1, y1, sums, place, ROAD, weights)
     weights[:] = ZERO
 
 
 @compiled
-def _draw_kerb(view, track, tile, sums):
+def _draw_kerb(view, track, tile, sums, place):
     corners = track.kerb_corners[tile]
     weights = np.empty(4, F)
     weights[0] = ONE
@@ -192,13 +195,13 @@ def _draw_kerb(view, track, tile, sums):
     for corner in range(4):
         following = (corner + 1) % 4
         if area > ZERO:
-            _edge(x[corner], y[corner], x[following], y[following], sums, ROAD, weights)
+            _edge(x[corner], y[corner], x[following], y[following], sums, place, ROAD, weights)
         else:
-            _edge(x[following], y[following], x[corner], y[corner], sums, ROAD, weights)
+            _edge(x[following], y[following], x[corner], y[corner], sums, place, ROAD, weights)
 
 
 @compiled
-def _edge(x0, y0, x1, y1, sums, layer, weights):
+def _edge(x0, y0, x1, y1, sums, place, layer, weights):
     """Add what lies below an edge that goes to the right, and take away what lies below one that
     goes to the left.
 
@@ -229,7 +232,7 @@ def _edge(x0, y0, x1, y1, sums, layer, weights):
         y = following
         low, high = max(low, ZERO), min(max(high, ZERO), HEIGHT)
         if low < HEIGHT:
-            _column(column, low, high, sign * (right - left), sums, layer, weights)
+            _column(place[column], low, high, sign * (right - left), sums, layer, weights)
 
 
 @compiled

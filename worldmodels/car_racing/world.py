@@ -16,7 +16,7 @@ from worldmodels.car_racing.compiled import announce_compiling, compiled
 from worldmodels.car_racing.indicator_bar import draw_indicators, score_pictures
 from worldmodels.car_racing.picture import COLOURS, COLUMNS, LAYERS, ROWS, draw
 from worldmodels.car_racing.race import RACE, start, step
-from worldmodels.car_racing.resize import resize, taps
+from worldmodels.car_racing.resize import NATURAL, columns, resize, rows
 from worldmodels.car_racing.track import RANDOM_NUMBERS, TRACK, make_track
 
 STATE = 96  # rows and columns of a frame
@@ -102,7 +102,7 @@ class Races:
         3) uint8."""
         height, width = image_shape
         out = np.empty((len(indices), height, width, 3), np.uint8)
-        table, places = quarters(), (*taps(ROWS, height), *taps(COLUMNS, width))
+        table, places = quarters(), (*columns(width), *rows(height))
 
         def draw_part(part: slice, thread: int) -> None:
             records = self.cars, self.tracks, self.races, self.colours
@@ -151,8 +151,8 @@ def _step(cars, tracks, races, indices, actions, rewards, ends):
 def _draw(cars, tracks, races, colours, indices, sums, planes, table, scores, rounded, out):
     for n in range(len(indices)):
         index = indices[n]
-        draw(cars[index], tracks[index], races[index], colours[index], sums, planes)
-        put_car(cars[index], races[index], table, planes)
+        draw(cars[index], tracks[index], races[index], colours[index], sums, NATURAL, planes)
+        put_car(cars[index], races[index], table, NATURAL, planes)
         draw_indicators(cars[index], races[index], scores, rounded, planes)
         for row in range(STATE):
             for column in range(STATE):
@@ -170,14 +170,15 @@ def _draw_resized(
     sums,
     planes,
     table,
-    rows,
+    place,
+    starts,
+    weights,
+    pixels,
     row_weights,
-    columns,
-    column_weights,
     out,
 ):
     for n in range(len(indices)):
         index = indices[n]
-        draw(cars[index], tracks[index], races[index], colours[index], sums, planes)
-        put_car(cars[index], races[index], table, planes)
-        resize(planes, rows, row_weights, columns, column_weights, out[n])
+        draw(cars[index], tracks[index], races[index], colours[index], sums, place, planes)
+        put_car(cars[index], races[index], table, place, planes)
+        resize(planes, pixels, row_weights, starts, weights, out[n])
