@@ -45,7 +45,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     )
     starts = _starts(round_)
     tracks = f"{params.episodes} tracks"
-    if params.scouting > 1:
+    if params.track_pool > 1:
         tracks = f"the hardest {params.episodes} of {params.tracks_per_generation} tracks"
     if params.finalist_episodes:
         tracks += f", the better {params.finalists} on {params.finalist_episodes} more"
@@ -77,8 +77,8 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
             if generation.generation <= driven:  # or 0, a start
                 continue
             figures = {"population": generation.return_mean, "sigma": generation.sigma}
-            if params.scouting > 1:
-                figures["scouted"] = generation.scouted_return
+            if params.track_pool > 1:
+                figures["pool"] = generation.pool_return
             if generation.validation is not None:
                 figures["validation"] = generation.validation.return_mean
             progress.advance(1, **figures)

@@ -23,13 +23,13 @@ LEVERS: dict[str, dict[str, Any]] = {
     "restarts": {"restart_every": 2},
     "decay": {"weight_decay": 5000.0},
     "finalists": {"finalist_episodes": 3},
-    "scouting": {"scouting": 4},
+    "track pool": {"track_pool": 4},
     "all": {
         "covariance": "diagonal",
         "restart_every": 2,
         "weight_decay": 5000.0,
         "finalist_episodes": 3,
-        "scouting": 4,
+        "track_pool": 4,
     },
 }
 
@@ -87,7 +87,7 @@ def test_going_on_tries_no_start_twice(plays: int, tmp_path: Path) -> None:
         assert candidates.tobytes() == same.tobytes()
 
 
-HEATS = {"finalists": 2, "scouting": 2, "all": 3}  # plays of a generation
+HEATS = {"finalists": 2, "track pool": 2, "all": 3}  # plays of a generation
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The levers of evolution, each by itself: covariance, restarts, weight decay, finalists, scouting.
+"""The levers of evolution, each by itself: covariance, restarts, decay, finalists, hard tracks.
 
 With none pulled it is plain CMA-ES.
 """
@@ -184,7 +184,7 @@ def test_finalists_drive_further_tracks_and_rank_among_themselves_before_all_oth
     assert [list(-each) for each in costs] == [scores, scores]
     log = json.loads((tmp_path / "evolution.json").read_text())
     assert log["results"] == 2 * [
-        {"returns": first, "scores": scores, "scouted": [], "frames": 150}
+        {"returns": first, "scores": scores, "pool_returns": [], "frames": 150}
     ]
     for number, generation in enumerate(generations, start=1):
         assert generation.return_mean == pytest.approx(np.mean(first))  # of tracks that all drove
@@ -214,10 +214,10 @@ def test_finalists_drive_the_same_new_tracks_with_the_same_noise() -> None:
 
 
 @pytest.mark.parametrize("finalist_episodes", [0, 1])
-def test_the_mean_vector_scouts_and_candidates_drive_the_hardest_tracks(
+def test_the_mean_vector_drives_the_pool_and_candidates_drive_the_hardest_tracks(
     finalist_episodes: int,
 ) -> None:
-    params = replaced(PARAMS, scouting=3, finalist_episodes=finalist_episodes, validation_every=6)
+    params = replaced(PARAMS, track_pool=3, finalist_episodes=finalist_episodes, validation_every=6)
     course = Course(lambda _, episode: float(episode.track_seed * 7 % 10))
     start, *generations = run_from(START, course=course, params=params)
     tracks = (2 + finalist_episodes) * 3  # new ones a generation
@@ -226,27 +226,27 @@ def test_the_mean_vector_scouts_and_candidates_drive_the_hardest_tracks(
     frames = 0
     means = [one.mean_vector for one in (start, *generations[:-1])]
     for number, (mean, generation) in enumerate(zip(means, generations, strict=True)):
-        scouted, scout = next(plays)
-        assert np.array_equal(scout, mean[None])
-        seeds = [one.track_seed for one in scouted]
+        pool, driver = next(plays)
+        assert np.array_equal(driver, mean[None])
+        seeds = [one.track_seed for one in pool]
         assert seeds == list(range(number * tracks, (number + 1) * tracks))
-        assert {(one.steps, one.patience) for one in scouted} == {(100, 30)}
+        assert {(one.steps, one.patience) for one in pool} == {(100, 30)}
         hardest_first = sorted(seeds, key=lambda seed: seed * 7 % 10)
         driven, _ = next(plays)
         assert [one.track_seed for one in driven] == 8 * hardest_first[:2]
-        noise = {one.track_seed: one.noise_seed for one in scouted}
+        noise = {one.track_seed: one.noise_seed for one in pool}
         assert all(one.noise_seed == noise[one.track_seed] for one in driven)
         if finalist_episodes:
             further, _ = next(plays)
             assert [one.track_seed for one in further] == 4 * hardest_first[2:3]
         frames += 10 * (tracks + 8 * 2 + 4 * finalist_episodes)
         assert generation.frames == frames == 10 * (number + 1) * params.episodes_per_generation
-        assert generation.scouted_return == np.mean([seed * 7 % 10 for seed in seeds])
-        assert generation.row()["scouted_return"] == generation.scouted_return
+        assert generation.pool_return == np.mean([seed * 7 % 10 for seed in seeds])
+        assert generation.row()["pool_return"] == generation.pool_return
 
 
-def test_without_scouting_the_curve_has_no_column_of_it() -> None:
-    assert all("scouted_return" not in one.row() for one in run_from(START))
+def test_without_a_pool_the_curve_has_no_column_of_it() -> None:
+    assert all("pool_return" not in one.row() for one in run_from(START))
 
 
 def test_finalists_are_chosen_and_ranked_by_what_weight_decay_leaves(

@@ -26,7 +26,7 @@ controller:
   {inputs: [z, h], latent: sample, population: 4, episodes: 1, generations: 3, steps: 5,
    sigma: 0.1, max_sigma: 0.2, patience: null, batch_size: 2, first_seed: 0, validation_every: 1,
    validation_episodes: 2, validation_first_seed: 1000, covariance: full, restart_every: null,
-   weight_decay: 0.0, finalist_episodes: 0, scouting: 1}
+   weight_decay: 0.0, finalist_episodes: 0, track_pool: 1}
 rounds:
   first: {after: none, controller: {}}
   second: {after: first, controller: {sigma: 0.05, generations: 2, first_seed: 500}}

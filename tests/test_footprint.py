@@ -51,7 +51,7 @@ def main():
         steps=10, sigma=0.1, max_sigma=0.2, patience=None, batch_size=4, first_seed=0,
         validation_every=50, validation_episodes=1, validation_first_seed=100_000,
         covariance="full", restart_every=None, weight_decay=0.0, finalist_episodes=0,
-        scouting=1,
+        track_pool=1,
     )
     policy = policy_maker("models", inputs=("z", "h"), latent="mean")
     sizes = (CarRacingTask(), policy)

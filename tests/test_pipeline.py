@@ -72,9 +72,9 @@ def test_the_second_round_leaves_its_outputs_beside_the_first_s(project: Project
         ("validations", "generation,frames,validation_return,"),
     ):
         assert (project.root / SECOND.metrics / f"{name}.csv").read_text().startswith(columns)
-    for round_, scouts in ((FIRST, False), (SECOND, True)):
+    for round_, has_pool in ((FIRST, False), (SECOND, True)):
         curve = project.root / round_.metrics / "evolution_curve.csv"
-        assert ("scouted_return" in curve.read_text().splitlines()[0].split(",")) == scouts
+        assert ("pool_return" in curve.read_text().splitlines()[0].split(",")) == has_pool
         for name in ("controller.h5", "initial_controller.h5"):
             controller = LinearController.load(project.root / round_.models / name)
             assert controller.inputs == ("z", "h")

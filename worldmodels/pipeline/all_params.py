@@ -228,7 +228,7 @@ class AllParams:
             MAX_GENERATION_EPISODES,
             {
                 f"controller.{key}": getattr(params, key)
-                for key in ("episodes", "population", "finalist_episodes", "scouting")
+                for key in ("episodes", "population", "finalist_episodes", "track_pool")
             },
         )
         self._check_noise("controller", params, params.latent)

@@ -32,12 +32,12 @@ class ControllerParams(Params):
     weight_decay: points of return that a candidate loses for each unit of its numbers' mean square
         when it is ranked (weight_decay of the paper's es.py).
     finalist_episodes: further tracks that the better half of a generation's candidates drives.
-    scouting: new tracks for each that is driven: the mean vector drives them all first, and the
-        candidates drive those where it did worst; 1 for the new tracks as they come.
+    track_pool: hard-track selection: new tracks for each that is driven. The mean vector drives
+        them all first, the candidates those where it did worst; 1 for new tracks as they come.
     patience: steps without a new tile after which a training episode is given up; null for never.
     batch_size: environments a worker steps at once; the graph's batch shape.
     first_seed: the first training track; population plays no part, so there are generations *
-        (episodes + finalist_episodes) * scouting of them.
+        (episodes + finalist_episodes) * track_pool of them.
     validation_every: generations between validations of the mean vector.
     validation_episodes: tracks it is validated on. validation_first_seed: the first of them.
     """
@@ -56,7 +56,7 @@ class ControllerParams(Params):
     # Returns are hundreds and weights ones: a decay of millions leaves nothing of the returns.
     weight_decay: float = Field(ge=0, le=1e6)
     finalist_episodes: int = Field(ge=0, le=10_000)
-    scouting: int = Field(ge=1, le=1000)
+    track_pool: int = Field(ge=1, le=1000)
     patience: int | None = Field(ge=1, le=MAX_STEPS)
     batch_size: int = Field(ge=1, le=256)  # environments of 6 MB each
     first_seed: int = Field(ge=0)
@@ -88,23 +88,23 @@ class ControllerParams(Params):
     @property
     def tracks_per_generation(self) -> int:
         """New tracks that a generation takes."""
-        return (self.episodes + self.finalist_episodes) * self.scouting
+        return (self.episodes + self.finalist_episodes) * self.track_pool
 
     @property
     def episodes_per_generation(self) -> int:
-        """Episodes that a generation's candidates, and its mean vector scouting, drive."""
-        scouted = self.tracks_per_generation if self.scouting > 1 else 0
-        return self.population * self.episodes + self.finalists * self.finalist_episodes + scouted
+        """Episodes that a generation's candidates drive, and its mean vector in the pool."""
+        pool = self.tracks_per_generation if self.track_pool > 1 else 0
+        return self.population * self.episodes + self.finalists * self.finalist_episodes + pool
 
     @property
     def training_seeds(self) -> range:
-        """Track seeds that candidates are ranked on, those included that scouting passed over."""
+        """Track seeds that candidates are ranked on, and those of the pool that were too easy."""
         tracks = self.generations * self.tracks_per_generation
         return range(self.first_seed, self.first_seed + tracks)
 
     def generation_seeds(self, generation: int) -> range:
         """Those of `training_seeds` that a generation, from 1 on, has to itself. In this order, or
-        from the hardest on where they were scouted, all its candidates drive the first `episodes`
+        from the hardest on where they are a pool, all its candidates drive the first `episodes`
         of them, and finalists the `finalist_episodes` that follow."""
         tracks = self.tracks_per_generation
         return self.training_seeds[(generation - 1) * tracks : generation * tracks]

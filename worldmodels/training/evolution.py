@@ -2,7 +2,7 @@
 
 All candidates of a generation drive the same tracks, and every generation has new ones; with
 `finalist_episodes` the better half drives further ones, since CMA-ES weighs that half most. With
-`scouting` they are the hardest of many new ones: ranks do not tell how much a lap lost, so that on
+`track_pool` they are the hardest of many new ones: ranks do not tell how much a lap lost, so on
 tracks as they come a little speed counts as much as not leaving the road. What counts as the result
 is the mean of the search distribution, scored on validation tracks that no candidate is ever ranked
 on; the luckiest candidate is never kept. Read `evolve` first, the main loop.
@@ -28,11 +28,11 @@ from worldmodels.training.evolution_log import EvolutionLog, GenerationResult, V
 class Generation:
     """What a generation came to; generation 0 is a start, before any candidate drove.
 
-    frames: driven by all candidates so far, and by the mean vectors that scouted.
+    frames: driven by all candidates so far, and by the mean vectors in the pool.
     return_mean, return_std, return_max: over the candidates' mean returns on the training tracks
         that all of them drove; not a number for a start.
-    scouted_return: of the mean vector before the update, over all tracks that it scouted; not a
-        number where there was no scouting.
+    pool_return: of the mean vector before the update, over all tracks of the pool; not a number
+        where there is none.
     sigma: mean standard deviation over the dimensions, after the update.
     mean_vector: the search distribution's mean after the update, (parameters,).
     validation: of the mean vector, in the generations where it was validated.
@@ -43,13 +43,13 @@ class Generation:
     return_mean: float
     return_std: float
     return_max: float
-    scouted_return: float
+    pool_return: float
     sigma: float
     mean_vector: NDArray[np.float64]
     validation: Validation | None
 
     def row(self) -> dict[str, float]:
-        """The generation as a row of the evolution curve; `scouted_return` where there is one."""
+        """The generation as a row of the evolution curve; `pool_return` where there is one."""
         row = {
             "generation": self.generation,
             "frames": self.frames,
@@ -58,8 +58,8 @@ class Generation:
             "return_max": self.return_max,
             "sigma": self.sigma,
         }
-        if np.isfinite(self.scouted_return):
-            row["scouted_return"] = self.scouted_return
+        if np.isfinite(self.pool_return):
+            row["pool_return"] = self.pool_return
         return row
 
 
@@ -129,11 +129,11 @@ def evolve(
             strategy.tell(candidates, _costs(result))
             log.check(generation, strategy.mean)
         else:
-            tracks, scouted, scouting_frames = _scout(
+            tracks, pool_returns, pool_frames = _select_hardest(
                 strategy.mean, params.generation_seeds(generation), params, engine, seed=seed
             )
             returns, scores, frames_here = _rank(candidates, tracks, params, engine, seed=seed)
-            result = GenerationResult(returns, scores, scouted, frames_here + scouting_frames)
+            result = GenerationResult(returns, scores, pool_returns, frames_here + pool_frames)
             strategy.tell(candidates, _costs(result))
             log.add(generation, result, strategy.mean)
         frames += result.frames
@@ -149,7 +149,7 @@ def evolve(
             float(np.mean(result.returns)),
             float(np.std(result.returns)),
             float(np.max(result.returns)),
-            float(np.mean(result.scouted)) if result.scouted else np.nan,
+            float(np.mean(result.pool_returns)) if result.pool_returns else np.nan,
             float(np.mean(strategy.stds)),  # sigma itself runs on where max_sigma caps it
             strategy.mean.copy(),
             validation,
@@ -185,7 +185,7 @@ def _costs(result: GenerationResult) -> NDArray[np.float64]:
     return -np.array(result.scores)
 
 
-def _scout(
+def _select_hardest(
     mean: NDArray[np.float64],
     tracks: range,
     params: ControllerParams,
@@ -194,8 +194,8 @@ def _scout(
     seed: int,
 ) -> tuple[Sequence[int], list[float], int]:
     """A generation's tracks, the hardest for its mean vector first, what that scored on each of
-    `tracks`, and the frames it took. Without scouting the tracks as they come, and nothing."""
-    if params.scouting == 1:
+    `tracks`, and the frames it took. Without a pool the tracks as they come, and nothing."""
+    if params.track_pool == 1:
         return tracks, [], 0
     steps, patience = params.steps, params.patience
     returns, frames = _drive(mean[None], tracks, engine, steps=steps, patience=patience, seed=seed)

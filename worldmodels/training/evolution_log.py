@@ -27,13 +27,13 @@ class GenerationResult:
 
     returns: each candidate's mean return on the tracks that all of them drove.
     scores: what they were ranked by, the highest best, as CMA-ES was told it.
-    scouted: the mean vector's return on each track that it scouted; nothing without scouting.
-    frames: driven by all of them, scouting included.
+    pool_returns: the mean vector's return on each track of the pool; nothing without one.
+    frames: driven by all of them, the mean vector included.
     """
 
     returns: list[float]
     scores: list[float]
-    scouted: list[float]
+    pool_returns: list[float]
     frames: int
 
 
