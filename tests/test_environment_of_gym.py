@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import gym
@@ -94,3 +96,19 @@ def test_arguments_and_options_that_are_none_are_refused() -> None:
         env.reset(seed=0, options={"starttile": 3})
     with pytest.raises(ValueError, match=r'start_tile: expected 0 to .* or "random", got -1'):
         env.reset(seed=0, options={"start_tile": -1})
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_goes_on_by_itself_from_where_the_original_is(copied: Any) -> None:
+    env = FastCarRacing()
+    env.reset(seed=0)
+    for _ in range(30):
+        env.step(np.array([0.1, 0.5, 0.0]))
+    other = copied(env)
+    expected = [env.step(np.array([-0.3, 0.2, 0.0]))[:2] for _ in range(10)]
+    for frame, reward in expected:
+        other_frame, other_reward, *_ = other.step(np.array([-0.3, 0.2, 0.0]))
+        assert np.array_equal(other_frame, frame)
+        assert other_reward == reward
+    assert other.car.hull.position == env.car.hull.position
+    assert np.array_equal(other.reset()[0], env.reset()[0])  # the same track comes next

@@ -61,3 +61,15 @@ def test_start_tile() -> None:
     env = FastCarRacingV3()
     env.reset(seed=5, options={"start_tile": 100})
     assert tuple(env.car.hull.position) == pytest.approx(env.track[100][2:], abs=1e-4)
+
+
+def test_gymnasium_s_wrappers_work_on_it() -> None:
+    env = gymnasium.make("worldmodels:FastCarRacing-v3", max_episode_steps=5)
+    env = gymnasium.wrappers.FrameStackObservation(env, 4)
+    env = gymnasium.wrappers.RecordEpisodeStatistics(env)
+    frames, _ = env.reset(seed=0)
+    assert frames.shape == (4, 96, 96, 3)
+    for _ in range(5):
+        frames, _, _, truncated, info = env.step(np.zeros(3, np.float32))
+    assert truncated
+    assert info["episode"]["l"] == 5
