@@ -51,7 +51,7 @@ $(READY): requirements.lock pyproject.toml
 .dvc/config.local:
 	printf '%s\n' "['remote \"trained\"']" "    url = ../trained" > $@
 
-# Environments of their own: .venv-gymnasium for a test, .venv-envpool for `make bench`.
+# Environments of their own: for tests, and .venv-envpool for `make bench`.
 $(VENV)-%/ready: requirements-%.lock $(READY)
 	test -x $(@D)/bin/python || $(BIN)/python -m venv $(@D)
 	$(BIN)/uv pip sync --python $(@D)/bin/python --quiet --require-hashes $<
@@ -74,6 +74,8 @@ test: setup lint $(VENV)-gymnasium/ready  ## run the tests
 
 test-full: test  ## run the slow tests too
 	$(RUN) python -m pytest -q -m slow
+	$(MAKE) $(VENV)-stable-baselines3/ready
+	$(VENV)-stable-baselines3/bin/python -m pytest -q --confcutdir tests/over_gymnasium tests/over_gymnasium/test_stable_baselines3.py
 
 test-pythons:  ## the same on every supported Python that is there, each in an environment of its own
 	@for python in $(PYTHONS); do \
@@ -105,6 +107,7 @@ check-lock: setup  ## does dvc.lock fit the code and the parameters?
 lock: $(READY)  ## resolve pyproject.toml's dependencies into requirements*.lock
 	$(COMPILE) pyproject.toml --all-extras --output-file requirements.lock
 	$(COMPILE) --group gymnasium --output-file requirements-gymnasium.lock
+	$(COMPILE) --group stable-baselines3 --constraint requirements-gymnasium.lock --output-file requirements-stable-baselines3.lock
 	$(COMPILE) --group envpool --output-file requirements-envpool.lock
 	$(COMPILE) --group docs --constraint requirements.lock --output-file requirements-docs.lock
 

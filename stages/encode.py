@@ -9,21 +9,16 @@ from itertools import chain
 import numpy as np
 
 from worldmodels.core.metrics import write_metrics
-from worldmodels.core.params import load_group
 from worldmodels.core.progress import Progress, announce
 from worldmodels.data.episodes import EpisodeFiles, read_episodes
 from worldmodels.data.latents import LatentWriter
-from worldmodels.models.determinism import (
-    ComputeParams,
-    hide_gpu,
-    make_deterministic,
-    use_threads,
-)
-from worldmodels.models.encoding import Encoder, EncodingParams
+from worldmodels.models.determinism import hide_gpu
 from worldmodels.models.model_files import file_digest
 from worldmodels.models.vae import VAE
+from worldmodels.models.vision import vision_graph
 from worldmodels.pipeline.rounds import Round, chosen_round
 from worldmodels.pipeline.stage_run import run_stage
+from worldmodels.rollouts.cores import core_count
 
 ACTIVE = 0.01  # variance of a mean above which a latent dimension counts as used
 
@@ -31,22 +26,19 @@ ACTIVE = 0.01  # variance of a mean above which a latent dimension counts as use
 def main(round_: Round) -> None:
     stage = round_.stage("encode")
     vae_path = f"{round_.models}/vae.h5"
-    params = load_group("encoding", EncodingParams)
     hide_gpu()
-    use_threads(load_group("compute", ComputeParams).threads)
-    make_deterministic(seed=0)
     files = EpisodeFiles(*round_.all_episodes)
     vae = VAE.load(vae_path)
     files.require_image_shape(vae.image_shape)
     announce(stage, f"{files.rows} frames")
-    encoder = Encoder(vae, batch_size=params.batch_size)
+    encode = vision_graph(vae, threads=core_count())
     sums, squares, kl = np.zeros(vae.latent_dim), np.zeros(vae.latent_dim), 0.0
     writer = LatentWriter(
         round_.latents, files.rows, vae.latent_dim, vae_digest=file_digest(vae_path)
     )
     with writer, Progress(stage, files.rows, "frames") as progress:
         for episode in chain.from_iterable(map(read_episodes, round_.all_episodes)):
-            mean, log_var = encoder.encode(episode.frames)
+            mean, log_var = encode(episode.frames)
             writer.write(mean, log_var, episode.actions)
             sums += mean.sum(axis=0, dtype=np.float64)
             squares += np.square(mean, dtype=np.float64).sum(axis=0)

@@ -13,7 +13,7 @@ from worldmodels.core.params import load_group
 from worldmodels.core.progress import Progress, announce
 from worldmodels.inspection.evaluation_charts import draw_lines, draw_returns, shown_episodes
 from worldmodels.inspection.pictures import frame_grid, write_png
-from worldmodels.models.agent import policy_maker
+from worldmodels.models.agent_policy import policy_maker
 from worldmodels.models.controller import LinearController
 from worldmodels.models.determinism import hide_gpu
 from worldmodels.models.vae import VAE

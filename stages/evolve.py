@@ -14,7 +14,7 @@ from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.core.metrics import write_curve, write_metrics
 from worldmodels.core.params import BaseParams, load_group
 from worldmodels.core.progress import Progress, announce
-from worldmodels.models.agent import policy_maker
+from worldmodels.models.agent_policy import policy_maker
 from worldmodels.models.controller import LinearController, linear_layer
 from worldmodels.models.determinism import hide_gpu
 from worldmodels.models.memory import MDNRNN

@@ -16,7 +16,6 @@ from worldmodels.models.determinism import (
     make_deterministic,
     use_threads,
 )
-from worldmodels.models.encoding import EncodingParams
 from worldmodels.models.vae import VAE
 from worldmodels.pipeline.rounds import rounds_of
 from worldmodels.pipeline.stage_run import run_stage
@@ -26,7 +25,6 @@ from worldmodels.training.evaluation import EvaluationParams
 def main() -> None:
     base = load_group("base", BaseParams)
     params = load_group("inspection", InspectionParams)
-    encoding = load_group("encoding", EncodingParams)
     hide_gpu()
     use_threads(load_group("compute", ComputeParams).threads)
     make_deterministic(base.seed)
@@ -49,7 +47,6 @@ def main() -> None:
         driving,
         params,
         validation_share=base.validation_share,
-        batch_size=encoding.batch_size,
         rng=np.random.default_rng(base.seed),
     )
 

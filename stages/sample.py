@@ -17,7 +17,7 @@ from worldmodels.core.metrics import write_metrics
 from worldmodels.core.params import BaseParams, load_group
 from worldmodels.core.progress import announce
 from worldmodels.data.episodes import place_shards
-from worldmodels.models.agent import policy_maker
+from worldmodels.models.agent_policy import policy_maker
 from worldmodels.models.controller import LinearController
 from worldmodels.models.determinism import hide_gpu
 from worldmodels.pipeline.rounds import Round, chosen_round

@@ -13,7 +13,7 @@ from worldmodels.core.progress import announce
 from worldmodels.data.episodes import EpisodeWriter
 from worldmodels.pipeline.stage_run import run_stage
 from worldmodels.rollouts.driver import POLICY, DrivingParams, drive, driving_episodes
-from worldmodels.rollouts.episode import EpisodePlay
+from worldmodels.rollouts.episode_batch import EpisodeBatch
 from worldmodels.rollouts.sampling import SamplingSummary
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     params = load_group("driving", DrivingParams)
     announce("sample_driving", f"{params.episodes} episodes of at most {params.steps} steps")
     task, summary = CarRacingTask(), SamplingSummary()
-    play = EpisodePlay(task, env.image_shape)
+    batch = EpisodeBatch(task, slots=1, image_shape=env.image_shape)
     with EpisodeWriter(
         "data/driving",
         environment=task.name,
@@ -33,7 +33,7 @@ def main() -> None:
         privileged_columns=task.columns,
     ) as writer:
         for episode, speed in driving_episodes(params, seed=base.seed):
-            outcome = drive(play, episode, speed=speed)
+            outcome = drive(batch, episode, speed=speed)
             writer.write(outcome.recorded, outcome.reason)
             summary.add(outcome.recorded)
     write_metrics("metrics/driving.json", summary.metrics())

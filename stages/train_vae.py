@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worldmodels.car_racing.env_params import EnvParams
 from worldmodels.core.checkpoint import Checkpoint
@@ -17,6 +19,7 @@ from worldmodels.data.frame_batches import FrameBatches
 from worldmodels.inspection.pictures import frame_grid, write_png
 from worldmodels.models.determinism import ComputeParams, make_deterministic, use_threads
 from worldmodels.models.vae import VAE, VAEParams
+from worldmodels.models.vision import CALIBRATION_FRAMES, calibrate
 from worldmodels.pipeline.rounds import Round, chosen_round
 from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.training.loop import best_epoch
@@ -48,6 +51,8 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
         vae = VAE(env.image_shape, params.latent_dim, precision=params.precision, rng=rng)
     rows = fit_vae(vae, params, training, validation, seed=base.seed, checkpoint=checkpoint)
     curve = list(rows)
+    if params.precision == "int8":
+        calibrate(vae, _some(training, CALIBRATION_FRAMES))
     vae.save(f"{round_.models}/vae.h5")
     write_curve(f"{round_.metrics}/vae_curve.csv", curve)
     ages = {"after": vae}
@@ -64,6 +69,11 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     frames = next(iter(shown.epoch(0))).numpy()
     grid = frame_grid([frames, vae.reconstruct(frames, rng=rng)], scale=2)
     write_png(f"{round_.metrics}/vae_reconstructions.png", grid)
+
+
+def _some(batches: FrameBatches, count: int) -> NDArray[np.uint8]:
+    """The first frames of an epoch: at least `count`, or all."""
+    return np.concatenate(list(islice(batches.epoch(0), -(-count // batches.batch_size))))
 
 
 def _held_out(files: EpisodeFiles, episodes: list[int], *, maximum: int, seed: int) -> FrameBatches:

@@ -25,7 +25,6 @@ from worldmodels.models.determinism import (
     make_deterministic,
     use_threads,
 )
-from worldmodels.models.encoding import EncodingParams
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE
 from worldmodels.pipeline.rounds import Round, chosen_round
@@ -60,7 +59,6 @@ def _transferred(
     """C of the round before for this one's V and M; and how much of what C did on drives that were
     held out from the fit it explains, as R² of each action, transferred and as it was."""
     base = load_group("base", BaseParams)
-    encoding = load_group("encoding", EncodingParams)
     use_threads(load_group("compute", ComputeParams).threads)
     make_deterministic(seed=0)
     files = EpisodeFiles(round_.episodes)
@@ -70,9 +68,7 @@ def _transferred(
         vae = VAE.load(f"{one.models}/vae.h5")
         files.require_image_shape(vae.image_shape)
         memory = MDNRNN.load(f"{one.models}/memory.h5")
-        return FeatureExtractor(
-            vae, memory, inputs=controller.inputs, batch_size=encoding.batch_size
-        )
+        return FeatureExtractor(vae, memory, inputs=controller.inputs)
 
     before, after = extractor(previous), extractor(round_)
     fitted, held_out = split_episodes(len(files.episodes), base.validation_share)

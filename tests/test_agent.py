@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import worldmodels
 from worldmodels.car_racing.frames import preprocess
 from worldmodels.core.errors import WorldModelsError
-from worldmodels.models.agent import AgentPolicy, load_policy
+from worldmodels.models.agent_policy import AgentPolicy, agent_graphs, policy_maker
 from worldmodels.models.agent_process import Agent
 from worldmodels.models.controller import LinearController, linear_layer
 from worldmodels.models.memory import MDNRNN
@@ -70,7 +70,8 @@ def make_policy(lively_vae: VAE, memory: MDNRNN) -> Callable[..., AgentPolicy]:
     def make(
         *, inputs: tuple[str, ...] = ("z", "h"), latent: str = "mean", batch_size: int = SLOTS
     ) -> AgentPolicy:
-        return AgentPolicy(lively_vae, memory, inputs=inputs, latent=latent, batch_size=batch_size)
+        graphs = agent_graphs(lively_vae, memory, inputs=inputs, latent=latent)
+        return AgentPolicy(batch_size, graphs=graphs)
 
     return make
 
@@ -324,7 +325,7 @@ def test_no_controllers_at_all_are_refused(make_policy: Callable[..., AgentPolic
 def test_a_vae_and_a_memory_that_disagree_are_refused(tiny_vae: VAE) -> None:
     other = MDNRNN(5, 8, 2, rng=np.random.default_rng(0))
     with pytest.raises(WorldModelsError, match=r"of 4 numbers.*a memory for 5.*dvc repro"):
-        AgentPolicy(tiny_vae, other, inputs=("z",), latent="mean", batch_size=1)
+        agent_graphs(tiny_vae, other, inputs=("z",), latent="mean")
 
 
 @pytest.fixture(scope="module")
@@ -360,7 +361,8 @@ def test_the_agent_sees_what_sampling_stores(agent: Agent, gym_frames: NDArray[n
 def test_the_agent_acts_as_its_policy_does(agent: Agent, gym_frames: NDArray[np.uint8]) -> None:
     agent.reset(seed=5)
     actions = [agent.act(frames[0]) for frames in gym_frames]
-    policy = AgentPolicy(agent.vae, agent.memory, inputs=("z", "h"), latent="sample", batch_size=1)
+    graphs = agent_graphs(agent.vae, agent.memory, inputs=("z", "h"), latent="sample")
+    policy = AgentPolicy(1, graphs=graphs)
     policy.set_candidates(agent.controller.weights.reshape(1, -1).astype(np.float64))
     policy.begin(0, Episode(track_seed=1, noise_seed=5))
     for frames, action in zip(gym_frames, actions, strict=True):
@@ -409,22 +411,19 @@ def test_a_missing_part_is_named(
 def test_a_memory_fitted_to_another_vae_is_refused(
     agent_folder: Path, tmp_path: Path, tiny_memory: MDNRNN, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "worldmodels.models.agent.use_one_core", lambda: None
-    )  # for a new process only
     monkeypatch.chdir(tmp_path)
     shutil.copytree(agent_folder, tmp_path, dirs_exist_ok=True)
-    vae, memory = str(tmp_path / "vae.h5"), str(tmp_path / "memory.h5")
+    vae, memory = tmp_path / "vae.h5", tmp_path / "memory.h5"
 
-    def load_worker() -> AgentPolicy:
-        return load_policy(2, vae_path=vae, memory_path=memory, inputs=("z", "h"), latent="mean")
+    def load_policy() -> AgentPolicy:
+        return policy_maker(tmp_path, inputs=("z", "h"), latent="mean")(2)
 
     tiny_memory.vae_digest = file_digest(vae)
     tiny_memory.save(memory)
     Agent.load(tmp_path)
-    load_worker()
+    load_policy()
     VAE((32, 32), 4, rng=np.random.default_rng(9)).save(vae)
-    for load in (lambda: Agent.load(tmp_path), load_worker):
+    for load in (lambda: Agent.load(tmp_path), load_policy):
         with pytest.raises(WorldModelsError, match=r"memory.h5: expected .* another VAE's; run"):
             load()
 
@@ -453,7 +452,8 @@ def test_an_agent_can_be_given_another_controller(
     agent.controller = LinearController(weights, ("z",), "mean")
     agent.reset(seed=3)
     actions = [agent.act(frames[0]) for frames in gym_frames]
-    policy = AgentPolicy(lively_vae, memory, inputs=("z",), latent="mean", batch_size=1)
+    graphs = agent_graphs(lively_vae, memory, inputs=("z",), latent="mean")
+    policy = AgentPolicy(1, graphs=graphs)
     policy.set_candidates(weights.reshape(1, -1).astype(np.float64))
     policy.begin(0, Episode(track_seed=1))
     for frames, action in zip(gym_frames, actions, strict=True):

@@ -58,7 +58,7 @@ for drive in drives:
 """
 # The same by what a rollout worker drives with.
 PIPELINE = """
-import worldmodels, worldmodels.models.agent, worldmodels.car_racing.frames
+import worldmodels, worldmodels.models.agent_policy, worldmodels.car_racing.frames
 from worldmodels.models.controller import LinearController
 from worldmodels.rollouts.episode import Episode
 
@@ -67,8 +67,8 @@ class Agent:
     def load(cls, folder):
         agent, agent.c = cls(), LinearController.load(folder + "/controller.h5")
         c = agent.c
-        make = worldmodels.models.agent.policy_maker(folder, inputs=c.inputs, latent=c.latent)
-        agent.policy = make(4)
+        make = worldmodels.models.agent_policy.policy_maker
+        agent.policy = make(folder, inputs=c.inputs, latent=c.latent)(4)
         return agent
 
     def reset(self, batch_size):

@@ -21,7 +21,8 @@ from project import FIRST, SECOND
 from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.data.episodes import read_episodes
 from worldmodels.models.controller import LinearController
-from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, noise_seed
+from worldmodels.rollouts.episode import Episode, Outcome, noise_seed
+from worldmodels.rollouts.episode_batch import EpisodeBatch
 from worldmodels.rollouts.noisy_policy import NoisyPolicy, noisy_policy
 from worldmodels.rollouts.sampling import SamplingParams, sampling_episodes
 
@@ -196,7 +197,7 @@ class InThisProcess:
         image_shape: tuple[int, int],
         batch_size: int,
     ) -> None:
-        self._play = EpisodePlay(task, image_shape)
+        self._batch = EpisodeBatch(task, slots=batch_size, image_shape=image_shape)
         self._policy = make_policy(batch_size)
 
     def play(
@@ -205,10 +206,12 @@ class InThisProcess:
         self._policy.set_candidates(candidates)
         for episode in episodes:
             self._policy.begin(1, episode)
-            ended: Outcome | NDArray[np.uint8] = self._play.begin(episode)
-            while not isinstance(ended, Outcome):
-                ended = self._play.step(self._policy.act(ended[None], [1])[0])
-            yield ended
+            self._batch.begin(1, episode)
+            outcome = None
+            while outcome is None:
+                actions = self._policy.act(self._batch.frames([1]), [1])
+                (outcome,) = self._batch.step([1], actions)
+            yield outcome
 
     def __enter__(self) -> InThisProcess:
         return self
@@ -225,13 +228,10 @@ def test_the_stage_stores_half_of_the_drives_as_the_agent_s_own_and_half_with_no
     write_episodes: WriteEpisodes,
 ) -> None:
     from stages import sample as stage
-    from worldmodels.models.agent import AgentPolicy
+    from worldmodels.models.agent_policy import AgentPolicy, agent_graphs
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stage, "make_engine", InThisProcess)
-    monkeypatch.setattr(
-        "worldmodels.models.agent.use_one_core", lambda: None
-    )  # for a new process only
     Path("params.yaml").write_text(
         "base: {seed: 0, validation_share: 0.1}\nenv: {image_shape: [32, 32]}\n"
         "sampling: {policy: brownian, episodes: 4, steps: 12, patience: null, "
@@ -246,7 +246,8 @@ def test_the_stage_stores_half_of_the_drives_as_the_agent_s_own_and_half_with_no
     earlier = write_episodes(FIRST.episodes, [5, 3])
     stage.main(SECOND, Checkpoint("sample@second", tmp_path))
 
-    agent = AgentPolicy(tiny_vae, tiny_memory, inputs=("z", "h"), latent="sample", batch_size=1)
+    graphs = agent_graphs(tiny_vae, tiny_memory, inputs=("z", "h"), latent="sample")
+    agent = AgentPolicy(1, graphs=graphs)
     agent.set_candidates(weights.reshape(1, -1).astype(np.float64))
     stored = list(read_episodes(SECOND.episodes))
     assert [episode.track_seed for episode in stored] == [6000, 6001, 6002, 6003]

@@ -26,10 +26,6 @@ SECOND = "rounds.second."
             "vae.batch_size 1821, env.image_shape [96, 96]",
         ),
         (
-            {"env.image_shape": [96, 96], "encoding.batch_size": 1821},
-            "encoding.batch_size: expected at most 16777216 pixels a batch, got",
-        ),
-        (
             {"vae.batch_size": 201},
             "vae.batch_size: expected at most 200 frames a batch, as many as there are to train "
             "on, got 201 from vae.batch_size 201, sampling.episodes [6], sampling.steps [40]",

@@ -8,21 +8,26 @@ import pytest
 from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.car_racing.telemetry import COLUMNS, ROAD_HALF_WIDTH
 from worldmodels.rollouts.driver import CentreLineDriver, DrivingParams, drive, driving_episodes
-from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, noise_seed
+from worldmodels.rollouts.episode import Episode, Outcome, noise_seed
+from worldmodels.rollouts.episode_batch import EpisodeBatch
 
 PARAMS = DrivingParams(episodes=5, steps=40, speeds=(20.0, 65.0), first_seed=10)
 
 
 @pytest.fixture(scope="module")
-def play() -> EpisodePlay:
-    return EpisodePlay(CarRacingTask(), (32, 40))
+def batch() -> EpisodeBatch:
+    return make_batch()
+
+
+def make_batch() -> EpisodeBatch:
+    return EpisodeBatch(CarRacingTask(), slots=1, image_shape=(32, 40))
 
 
 def drive_on(
-    play: EpisodePlay, track: int, *, speed: float, noise: int = 0, steps: int = 500
+    batch: EpisodeBatch, track: int, *, speed: float, noise: int = 0, steps: int = 500
 ) -> Outcome:
     episode = Episode(track_seed=track, noise_seed=noise, steps=steps, record=True)
-    return drive(play, episode, speed=speed)
+    return drive(batch, episode, speed=speed)
 
 
 def column(outcome: Outcome, name: str) -> np.ndarray:
@@ -41,9 +46,9 @@ def column(outcome: Outcome, name: str) -> np.ndarray:
     ],
 )
 def test_the_driver_stays_on_the_road(
-    play: EpisodePlay, speed: float, on_road: float, fastest: float, episode_return: float
+    batch: EpisodeBatch, speed: float, on_road: float, fastest: float, episode_return: float
 ) -> None:
-    outcomes = [drive_on(play, track, speed=speed, noise=track) for track in range(4)]
+    outcomes = [drive_on(batch, track, speed=speed, noise=track) for track in range(4)]
     assert {(outcome.steps, outcome.reason) for outcome in outcomes} == {(500, "time_limit")}
     distances = np.concatenate([column(outcome, "road_distance") for outcome in outcomes])
     assert np.mean(np.abs(distances) < ROAD_HALF_WIDTH) > on_road
@@ -54,19 +59,19 @@ def test_the_driver_stays_on_the_road(
     assert np.mean([outcome.episode_return for outcome in outcomes]) > episode_return
 
 
-def test_the_same_episode_gives_the_same_bits(play: EpisodePlay) -> None:
-    first = drive_on(play, 3, speed=50, steps=150)
-    drive_on(play, 4, speed=65, steps=20)  # another one between
-    again = drive_on(play, 3, speed=50, steps=150)
-    elsewhere = drive_on(EpisodePlay(CarRacingTask(), (32, 40)), 3, speed=50, steps=150)
+def test_the_same_episode_gives_the_same_bits(batch: EpisodeBatch) -> None:
+    first = drive_on(batch, 3, speed=50, steps=150)
+    drive_on(batch, 4, speed=65, steps=20)  # another one between
+    again = drive_on(batch, 3, speed=50, steps=150)
+    elsewhere = drive_on(make_batch(), 3, speed=50, steps=150)
     for other in (again, elsewhere):
         for name in ("frames", "actions", "rewards", "privileged"):
             assert np.array_equal(getattr(other.recorded, name), getattr(first.recorded, name))
 
 
-def test_each_noise_seed_has_its_line_beside_the_centre(play: EpisodePlay) -> None:
+def test_each_noise_seed_has_its_line_beside_the_centre(batch: EpisodeBatch) -> None:
     means = [
-        column(drive_on(play, 3, speed=20, noise=noise, steps=200), "road_distance")[100:].mean()
+        column(drive_on(batch, 3, speed=20, noise=noise, steps=200), "road_distance")[100:].mean()
         for noise in range(6)
     ]
     expected = [np.random.default_rng(noise).uniform(-0.5, 0.5) for noise in range(6)]

@@ -21,7 +21,7 @@ def stages_in(path: Path) -> list[list[str]]:
 def test_it_names_the_packages_and_the_processor_that_compute() -> None:
     here = json.loads(json.dumps(environment()))
     assert here["packages"]["numpy"] == np.__version__
-    assert here["packages"].keys() >= {"tensorflow", "cma", "gym", "h5py"}
+    assert here["packages"].keys() >= {"tensorflow", "openvino", "numba", "cma", "gym", "h5py"}
     assert here["settings"]["TF_ENABLE_ONEDNN_OPTS"] == "1"
     assert here["processor"]["instruction_sets"] == sorted(here["processor"]["instruction_sets"])
 

@@ -373,7 +373,7 @@ def test_one_episode_cannot_be_split() -> None:
 def test_the_simulator_and_the_reader_do_not_import_tensorflow() -> None:
     code = (
         "import sys, worldmodels; assert not {'tensorflow', 'keras'} & set(sys.modules);"
-        "from worldmodels import read_episodes; import worldmodels.car_racing.simulator;"
+        "from worldmodels import read_episodes; import worldmodels.car_racing.environment;"
         "import worldmodels.rollouts.engine;"
         "found = {'tensorflow', 'keras'} & set(sys.modules);"
         "print(read_episodes.__module__, sorted(found))"

@@ -7,13 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from gym.envs.box2d.car_racing import CarRacing
 
-from worldmodels.car_racing.simulator import CarRacing
 from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.car_racing.telemetry import COLUMNS
 from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.inspection.evaluation_charts import draw_lines, draw_returns, shown_episodes
-from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, Trace
+from worldmodels.rollouts.episode import Episode, Outcome, Trace
+from worldmodels.rollouts.episode_batch import EpisodeBatch
 from worldmodels.training.evaluation import (
     EvaluationLog,
     EvaluationParams,
@@ -84,12 +85,13 @@ def test_filming_changes_nothing_about_the_drive() -> None:
 
 def drive(task: CarRacingTask, **flags: bool) -> Outcome:
     """Twenty steps of an episode, the same each time."""
-    play = EpisodePlay(task, (32, 32))
-    play.begin(Episode(track_seed=4, steps=20, **flags))
-    while True:
-        ended = play.step(np.array([0.2, 0.8, 0.0], np.float32))
-        if isinstance(ended, Outcome):
-            return ended
+    batch = EpisodeBatch(task, slots=1, image_shape=(32, 32))
+    batch.begin(0, Episode(track_seed=4, steps=20, **flags))
+    outcome = None
+    while outcome is None:
+        batch.frames([0])
+        (outcome,) = batch.step([0], np.array([[0.2, 0.8, 0.0]], np.float32))
+    return outcome
 
 
 @pytest.mark.parametrize("task", [CarRacingTask(), CarRacingTask(stock=True)])

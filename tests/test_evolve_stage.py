@@ -16,6 +16,7 @@ from project import FIRST, SECOND
 
 from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.models.controller import LinearController
+from worldmodels.models.vae import VAE
 from worldmodels.pipeline.rounds import Round
 from worldmodels.rollouts.episode import Episode
 
@@ -42,7 +43,7 @@ class ScriptedCourse(Course):
 
     def __init__(self, _: object, make_policy: Any, **__: object) -> None:
         super().__init__(self.scripted)
-        self.vae_path = make_policy.keywords["vae_path"]
+        self.vision = make_policy.keywords["graphs"].vision
         ScriptedCourse.latest = self
 
     def scripted(self, candidate: NDArray[np.float64], episode: Episode) -> float:
@@ -135,7 +136,9 @@ def test_the_second_round_goes_on_from_what_drives_better_with_the_new_v_and_m(
     better: str,
 ) -> None:
     course, saved = run_stage(SECOND, *starts, 5.0, 20.0)
-    assert course.vae_path == "models/second/vae.h5"
+    frames = np.full((1, 32, 32, 3), 77, np.uint8)
+    expected, _ = VAE.load("models/second/vae.h5").encode(frames)
+    assert np.array_equal(course.vision(frames)[0], expected)
     start = controllers[better].weights.ravel()
     *tried, _, last = course.validated()
     assert [vector.tolist() for vector in tried] == [

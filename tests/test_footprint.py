@@ -29,7 +29,7 @@ print(frames, status.partition("VmHWM:")[2].split()[0])
 GENERATIONS = """
 import os, sys
 from pathlib import Path
-from worldmodels.models.agent import policy_maker
+from worldmodels.models.agent_policy import policy_maker
 from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.training.controller_params import ControllerParams
 from worldmodels.training.evolution import evolve

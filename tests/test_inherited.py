@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from project import ROOT, Project
 
+from worldmodels.car_racing.compiled import cache_folder
 from worldmodels.core.inherited import own_settings
 
 CONFIGURED = {"floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.5}
@@ -56,6 +57,7 @@ def hostile(project: Project, tmp_path: Path) -> Project:
     (home / ".config" / "matplotlib" / "matplotlibrc").write_text("font.size: 20\n")
     (copied.root / "matplotlibrc").write_text("axes.facecolor: black\n")
     copied.environment |= {**HOSTILE, "HOME": str(home)}
+    copied.environment["XDG_CACHE_HOME"] = str(cache_folder().parents[1])  # is compiled there
     copied.environment.pop("XDG_CONFIG_HOME", None)
     return copied
 
@@ -99,9 +101,11 @@ MODELS = """
 import sys
 import numpy as np
 from worldmodels import MDNRNN, VAE
-for precision in ("float32", "bfloat16"):
+from worldmodels.models.vision import calibrate
+for precision in ("float32", "bfloat16", "int8"):
     vae = VAE((32, 32), 4, precision=precision, rng=np.random.default_rng(1))
     frames = np.random.default_rng(2).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    calibrate(vae, frames)
     mean, log_var = vae.encode(frames)
     print(mean.tobytes().hex(), log_var.tobytes().hex(), vae.decode(mean).tobytes().hex())
 memory = MDNRNN(4, 8, 2, rng=np.random.default_rng(2))

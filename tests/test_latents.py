@@ -15,9 +15,10 @@ from project import FIRST, SECOND
 
 from worldmodels.data.hdf5_files import seal
 from worldmodels.data.latents import FORMAT, LatentFileError, LatentSequences, LatentWriter
-from worldmodels.models.encoding import Encoder
+from worldmodels.models.decoding import Decoder
 from worldmodels.models.model_files import file_digest
 from worldmodels.models.vae import VAE
+from worldmodels.models.vision import vision_graph
 from worldmodels.pipeline.rounds import Round
 
 LENGTHS = [1, 2, 7, 30, 6, 11]
@@ -220,16 +221,23 @@ def test_fewer_rows_than_announced_are_not_a_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("steps", [1, 3, 4, 9])
+@pytest.mark.parametrize("steps", [1, 3, 4, 9, 130])
 def test_an_encoder_of_fixed_batches_takes_episodes_of_any_length(
     tiny_vae: VAE, steps: int
 ) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (steps, 32, 32, 3), dtype=np.uint8)
-    mean, log_var = Encoder(tiny_vae, batch_size=4).encode(frames)
-    expected_mean, expected_log_var = tiny_vae.encode(frames)
+    mean, log_var = vision_graph(tiny_vae)(frames)
+    expected_mean, expected_log_var = tiny_vae.posterior(frames)
     assert mean.shape == log_var.shape == (steps, 4)
-    assert mean == pytest.approx(expected_mean, abs=1e-5)
-    assert log_var == pytest.approx(expected_log_var, abs=1e-5)
+    assert mean == pytest.approx(expected_mean.numpy(), abs=1e-5)
+    assert log_var == pytest.approx(expected_log_var.numpy(), abs=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 127, 128, 129, 300])
+def test_a_decoder_of_fixed_batches_takes_any_number_of_latents(tiny_vae: VAE, count: int) -> None:
+    z = np.random.default_rng(0).standard_normal((count, 4), dtype=np.float32)
+    pixels = Decoder(tiny_vae).decode(z)
+    assert pixels == pytest.approx(tiny_vae.decoder(z).numpy(), abs=1e-5)
 
 
 @pytest.mark.parametrize("round_", [FIRST, SECOND])
@@ -250,7 +258,6 @@ def test_the_stage_encodes_every_frame_beside_the_action_chosen_on_seeing_it(
         outcomes += write_episodes(round_.episodes, [3, 8])
     vae_path = f"{round_.models}/vae.h5"
     tiny_vae.save(vae_path)
-    monkeypatch.setattr(encode, "use_threads", lambda _: None)  # too late in this process
     encode.main(round_)
     with h5py.File(round_.latents) as file:
         lengths, starts = file["episode_lengths"][:], file["episode_starts"][:]

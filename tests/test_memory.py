@@ -17,7 +17,7 @@ from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.core.params import load_group
 from worldmodels.data.latents import LatentSequences, LatentWriter
-from worldmodels.models.agent import AgentPolicy
+from worldmodels.models.agent_policy import agent_graphs
 from worldmodels.models.determinism import make_deterministic
 from worldmodels.models.memory import MDNRNN, MemoryParams, mixture_log_likelihood
 from worldmodels.models.model_files import file_digest
@@ -400,14 +400,13 @@ def test_the_second_round_s_stage_goes_on_with_the_first_s_weights_on_the_second
     again, second = MDNRNN.load("models/second/memory.h5"), VAE.load("models/second/vae.h5")
     for weight, first in zip(again.weights, tiny_memory.weights, strict=True):
         assert (weight.numpy() == pytest.approx(first.numpy(), abs=1e-6)) == stays
-    loads = {"inputs": ("z", "h"), "latent": "mean", "batch_size": 1}
-    AgentPolicy(second, again, **loads)
+    agent_graphs(second, again, inputs=("z", "h"), latent="mean")
     for vae, memory in (
         (second, MDNRNN.load("models/first/memory.h5")),
         (VAE.load("models/first/vae.h5"), again),
     ):
         with pytest.raises(WorldModelsError, match=r"memory.h5: expected .* another VAE's; run"):
-            AgentPolicy(vae, memory, **loads)
+            agent_graphs(vae, memory, inputs=("z", "h"), latent="mean")
     sequences = LatentSequences(SECOND.latents, length=8)
     group = load_group("memory", MemoryParams, round_name="second")
     assert np.array_equal(again.feature_mean, measure_feature_mean(again, group, sequences, [0, 2]))

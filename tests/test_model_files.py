@@ -194,6 +194,19 @@ VAE_SETTINGS: dict[str, Setting] = {
 }
 
 
+NO_RANGES: list[dict[str, Setting]] = [  # of int8, of what each of V's four convolutions reads
+    {},
+    {"ranges": []},
+    {"ranges": [1.0, 2.0, 3.0]},
+    {"ranges": [1.0, 2.0, 3.0, 0.0]},
+    {"ranges": [1.0, 2.0, -3.0, 4.0]},
+    {"ranges": [1.0, float("inf"), 3.0, 4.0]},
+    {"ranges": [1.0, float("nan"), 3.0, 4.0]},
+    {"ranges": ["1", "2", "3", "4"]},
+    {"ranges": 7.0},
+]
+
+
 def weights_of_another_vae(path: Path) -> None:
     smaller = VAE((32, 48), 2, rng=np.random.default_rng(0))
     save_model(path, "vae", VAE_SETTINGS, [weight.numpy() for weight in smaller.weights])
@@ -252,7 +265,11 @@ def test_settings_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         (VAE, {"latent_dim": 1025}, "latent_dim: expected a whole number from 1 to 1024, got 1025"),
         (VAE, {"image_shape": [32, 97]}, "image_shape: expected 2 whole numbers from 32 to 96"),
         (VAE, {"image_shape": [32, 48.5]}, "image_shape: expected 2 whole numbers"),
-        (VAE, {"precision": "float8"}, "precision: expected one of float32, bfloat16"),
+        (VAE, {"precision": "float8"}, "precision: expected one of float32, bfloat16, int8"),
+        *[
+            (VAE, {"precision": "int8", **ranges}, "ranges: expected 4 finite numbers above 0")
+            for ranges in NO_RANGES
+        ],
         (MDNRNN, {"latent_dim": 0}, "latent_dim: expected a whole number from 1 to 1024, got 0"),
         (MDNRNN, {"hidden_units": 10**9}, "hidden_units: expected a whole number from 1 to 4096"),
         (MDNRNN, {"mixtures": 101}, "mixtures: expected a whole number from 1 to 100, got 101"),

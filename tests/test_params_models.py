@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from params_files import QUICK, Groups, changed
 
-from worldmodels.models.agent import AgentPolicy
+from worldmodels.models.agent_policy import AgentPolicy, agent_graphs
 from worldmodels.models.controller import linear_layer
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE
+from worldmodels.models.vision import calibrate
 from worldmodels.pipeline.all_params import AllParams, all_of
 from worldmodels.rollouts.episode import Episode
 
@@ -25,15 +26,16 @@ def require_models_act(params: AllParams) -> None:
     rng = np.random.default_rng(params.base.seed)
     vision = VAE(params.env.image_shape, vae.latent_dim, precision=vae.precision, rng=rng)
     frames = rng.integers(0, 256, (2, *params.env.image_shape, 3), dtype=np.uint8)
+    if vae.precision == "int8":
+        calibrate(vision, frames)
     mean, _ = vision.encode(frames)
     assert mean.shape == (2, vae.latent_dim)
     assert vision.decode(mean).shape == frames.shape
     rnn = MDNRNN(vae.latent_dim, memory.hidden_units, memory.mixtures, rng=rng)
     _, predicted, _ = rnn.predict(mean[None], np.zeros((1, 2, 3), np.float32))
     assert predicted.shape == (1, 2, vae.latent_dim, memory.mixtures)
-    policy = AgentPolicy(
-        vision, rnn, inputs=controller.inputs, latent=controller.latent, batch_size=2
-    )
+    graphs = agent_graphs(vision, rnn, inputs=controller.inputs, latent=controller.latent)
+    policy = AgentPolicy(2, graphs=graphs)
     layer = linear_layer(
         controller.inputs, latent_dim=vae.latent_dim, hidden_units=memory.hidden_units
     )
@@ -51,7 +53,7 @@ def test_models_of_drawn_sizes_act(tiny_groups: Groups) -> None:
         "base.seed": st.integers(0, 2**31 - 1),
         "env.image_shape": st.lists(st.integers(32, 96), min_size=2, max_size=2),
         "vae.latent_dim": st.integers(1, 64),
-        "vae.precision": st.sampled_from(["float32", "bfloat16"]),
+        "vae.precision": st.sampled_from(["float32", "bfloat16", "int8"]),
         "memory.hidden_units": st.integers(1, 64),
         "memory.mixtures": st.integers(1, 8),
         "controller.inputs": st.sampled_from([["z"], ["z", "h"]]),
@@ -73,7 +75,7 @@ def test_models_of_drawn_sizes_act(tiny_groups: Groups) -> None:
         {"vae.latent_dim": 1024, "memory.mixtures": 20},
         {"vae.latent_dim": 1, "memory.hidden_units": 1, "memory.mixtures": 100},
         {"env.image_shape": [32, 96], "vae.precision": "bfloat16"},
-        {"env.image_shape": [96, 32], "memory.hidden_units": 1024},
+        {"env.image_shape": [96, 32], "vae.precision": "int8", "memory.hidden_units": 1024},
         pytest.param(
             {"memory.hidden_units": 4096, "controller.inputs": ["z"]},
             marks=pytest.mark.slow,

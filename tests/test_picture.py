@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from gym.envs.box2d.car_dynamics import Car
 from gym.envs.box2d.car_racing import CarRacing
 from gym.utils import seeding
 from test_race import DRIVERS, ONE
@@ -30,7 +31,9 @@ BOUNDS = {
 }
 
 
-@pytest.mark.parametrize("name", ["at 50", "white_noise", "locked_wheels", "off_the_field"])
+@pytest.mark.parametrize(
+    "name", ["at 50", "white_noise", "locked_wheels", "on_the_grass", "off_the_field"]
+)
 def test_frames_are_gym_s_within_half_of_255_everywhere(name: str) -> None:
     env, races = CarRacing(), Races(1)
     expected, _ = env.reset(seed=3)
@@ -49,6 +52,59 @@ def test_frames_are_gym_s_within_half_of_255_everywhere(name: str) -> None:
     measured = {region: means[at].mean() for region, at in REGIONS.items()}
     assert all(measured[region] <= BOUNDS[region] for region in REGIONS), measured
     assert means[:84].mean() < 0.2
+    by_frame = np.array(differences)
+    # Every frame, the first second's too, while the camera is far away.
+    assert by_frame[:, :84].mean(axis=(1, 2, 3)).max() <= 0.6
+    assert by_frame[:, 84:].max() <= 25  # every pixel of the indicators
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_kerb_without_width_is_drawn_as_gym_draws_it() -> None:
+    """Where a bend turns neither way for a moment, gym lays one."""
+    env, races = CarRacing(), Races(1)
+    env.reset(seed=3000010)
+    flat = [polygon[0] for polygon, _ in env.road_poly if polygon[0] == polygon[1]]
+    assert len(flat) == 2
+    races.make_track(0, np.random.default_rng(3000010))
+    races.start(0)
+    line = np.array(env.track)[:, 2:]
+    for corner in flat:
+        tile = int(np.argmin(((line - corner) ** 2).sum(axis=1)))
+        env.car.destroy()
+        env.car = Car(env.world, *env.track[tile - 2][1:4])
+        races.move(0, tile - 2)
+        for _ in range(60):
+            expected = env.step(np.zeros(3))[0]
+            races.step(ONE, np.zeros((1, 3)))
+        kerbs = (expected[:66, :, 1] < 60).sum()  # red
+        assert kerbs > 10
+        got = races.frames(ONE)[0]
+        assert np.abs(got[:66].astype(int) - expected[:66]).mean() < 0.6
+
+
+@pytest.mark.parametrize("tile", [20, 21, 22])
+def test_a_touched_tile_loses_its_shade_as_gym_recolours_it(tile: int) -> None:
+    races = Races(1)
+    races.make_track(0, np.random.default_rng(0))
+    races.start(0)
+    races.move(0, 17)
+    for _ in range(60):  # until the camera has come close
+        races.step(ONE, np.zeros((1, 3)))
+    row, column = middle_of_tile(races, tile)
+    # 100, 102 and 105: gym's 102, 104 and 107 as smoothscale leaves them.
+    assert (races.frames(ONE)[0, row, column] == (100, 102, 105)[tile % 3]).all()
+    races.races["touched"][0, tile] = True
+    assert (races.frames(ONE)[0, row, column] == 100).all()
+
+
+def middle_of_tile(races: Races, tile: int) -> tuple[int, int]:
+    """Row and column of its pixel: a tile lies between its place on the line and the one before."""
+    middle = races.tracks[0]["line"][[tile, tile - 1], 2:].mean(axis=0)
+    x, y = middle - races.cars[0]["position"][0]
+    angle = races.cars[0]["angle"][0]
+    right, ahead = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    zoom = 2.7 * 6  # gym's pixels in a world unit, of which it draws 1000 x 800
+    return int(72 - ahead * zoom * 96 / 800), int(48 + right * zoom * 96 / 1000)
 
 
 def test_outside_the_field_there_is_black() -> None:

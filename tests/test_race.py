@@ -58,6 +58,11 @@ def full_gas_in_curves(env: Any, step: int, rng: np.random.Generator) -> np.ndar
     return np.array([1.0 if step // 90 % 2 else -1.0, 1.0, 0.0])
 
 
+def on_the_grass(env: Any, step: int, rng: np.random.Generator) -> np.ndarray:
+    """Off the road at once, then in curves with little gas."""
+    return np.array([1.0 if step < 60 else math.sin(step / 15), 0.3, 0.0])
+
+
 def circle(env: Any, step: int, rng: np.random.Generator) -> np.ndarray:
     return np.array([1.0, 0.3, 0.0])
 
@@ -89,8 +94,8 @@ DRIVERS = {
     **{
         one.__name__: one
         for one in (
-            *(out_of_range, white_noise, full_gas_in_curves, circle, locked_wheels, stop_and_go),
-            *(off_the_field, nothing),
+            *(out_of_range, white_noise, full_gas_in_curves, on_the_grass, circle, locked_wheels),
+            *(stop_and_go, off_the_field, nothing),
         )
     },
 }

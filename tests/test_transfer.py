@@ -90,19 +90,20 @@ def test_an_extractor_gives_what_the_agent_read(
     drives: list[EpisodeData], tiny_vae: VAE, tiny_memory: MDNRNN, inputs: tuple[str, ...]
 ) -> None:
     """The agent's actions, computed from what they say that it read at each step."""
-    from worldmodels.models.agent import AgentPolicy
+    from worldmodels.models.agent_policy import AgentPolicy, agent_graphs
     from worldmodels.training.transfer import FeatureExtractor
 
     frames = drives[0].frames
     shape = linear_layer(inputs, latent_dim=4, hidden_units=8).shape
     weights = np.random.default_rng(5).normal(size=shape)
     weights[-1] = [0.0, 0.0, 0.5]  # where tanh is steep, and the brake on
-    policy = AgentPolicy(tiny_vae, tiny_memory, inputs=inputs, latent="mean", batch_size=1)
+    graphs = agent_graphs(tiny_vae, tiny_memory, inputs=inputs, latent="mean")
+    policy = AgentPolicy(1, graphs=graphs)
     policy.set_candidates(weights.reshape(1, -1))
     policy.begin(0, Episode(track_seed=0))
     actions = np.concatenate([policy.act(frame[None]) for frame in frames])
     driven = EpisodeData(**{**vars(drives[0]), "actions": actions})
-    extractor = FeatureExtractor(tiny_vae, tiny_memory, inputs=inputs, batch_size=7)
+    extractor = FeatureExtractor(tiny_vae, tiny_memory, inputs=inputs)
     steering, gas, brake = np.tanh(with_ones(extractor.features(driven)) @ weights).T
     expected = np.stack([steering, (gas + 1) / 2, np.clip(brake, 0, 1)], axis=1)
     assert actions == pytest.approx(expected, abs=1e-5)
@@ -117,11 +118,11 @@ def test_what_does_not_belong_together_is_refused(
 
     other = MDNRNN(5, 8, 2, rng=np.random.default_rng(2))
     with pytest.raises(WorldModelsError, match=r"^memory: expected latents of 4 numbers.* for 5;"):
-        FeatureExtractor(tiny_vae, other, inputs=INPUTS, batch_size=7)
-    extractor = FeatureExtractor(tiny_vae, tiny_memory, inputs=INPUTS, batch_size=7)
+        FeatureExtractor(tiny_vae, other, inputs=INPUTS)
+    extractor = FeatureExtractor(tiny_vae, tiny_memory, inputs=INPUTS)
     with pytest.raises(WorldModelsError, match=r"expected weights of \(13, 3\) .* got \(12, 3\)"):
         transfer(controller_of(11), extractor, extractor, drives)
-    z_alone = FeatureExtractor(tiny_vae, tiny_memory, inputs=("z",), batch_size=7)
+    z_alone = FeatureExtractor(tiny_vae, tiny_memory, inputs=("z",))
     with pytest.raises(WorldModelsError, match=r"expected weights of \(5, 3\) .* got \(13, 3\)"):
         transfer(controller_of(12), extractor, z_alone, drives)
 
@@ -129,7 +130,6 @@ def test_what_does_not_belong_together_is_refused(
 PARAMS_YAML = """\
 base: {seed: 0, validation_share: 0.25}
 compute: {threads: 1}
-encoding: {batch_size: 16}
 """
 
 
@@ -165,7 +165,6 @@ def test_the_stage_fits_some_drives_and_measures_on_the_others(
             VAE.load(f"{models}/vae.h5"),
             MDNRNN.load(f"{models}/memory.h5"),
             inputs=INPUTS,
-            batch_size=16,
         )
         for models in ("models/first", "models/second")
     )

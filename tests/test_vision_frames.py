@@ -9,8 +9,8 @@ import pytest
 from conftest import WriteEpisodes
 from numpy.typing import NDArray
 
+from worldmodels.car_racing.environment import FastCarRacing
 from worldmodels.car_racing.frames import preprocess
-from worldmodels.car_racing.simulator import FastCarRacing
 from worldmodels.car_racing.telemetry import COLUMNS
 from worldmodels.data.episodes import EpisodeFileError, EpisodeFiles, split_episodes
 from worldmodels.inspection.vision_coverage import BINS, cover

@@ -310,7 +310,6 @@ def report(
         EpisodeFiles(episodes / "driving"),
         InspectionParams(frames=20, map_frames=24),
         validation_share=0.1,
-        batch_size=8,
         rng=rng(5),
         folder=folder,
     )

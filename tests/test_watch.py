@@ -15,7 +15,7 @@ from PIL import Image
 from project import FIRST, ROOT, SECOND
 
 from worldmodels import watch
-from worldmodels.car_racing.simulator import FastCarRacing
+from worldmodels.car_racing.environment import FastCarRacing
 from worldmodels.models.agent_process import Agent
 from worldmodels.models.controller import LinearController
 from worldmodels.models.memory import MDNRNN

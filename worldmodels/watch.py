@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from worldmodels.car_racing.simulator import FastCarRacing
+from worldmodels.car_racing.environment import FastCarRacing
 from worldmodels.core.arguments import integer
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.core.files import atomic_write, require_writable

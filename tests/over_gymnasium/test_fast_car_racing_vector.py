@@ -7,6 +7,8 @@ import pytest
 
 gymnasium = pytest.importorskip("gymnasium", reason="`make test` runs it in .venv-gymnasium")
 
+from worldmodels.car_racing import world  # noqa: E402
+
 ENVS = 5
 
 
@@ -17,7 +19,11 @@ def made(mode: str | None, **arguments: Any) -> Any:
 
 @pytest.mark.parametrize("continuous", [True, False])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_it_is_gymnasium_s_sync_vector_env(continuous: bool, threads: int) -> None:
+def test_it_is_gymnasium_s_sync_vector_env(
+    continuous: bool, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("STEPS_A_THREAD", "FRAMES_A_THREAD"):
+        monkeypatch.setattr(world, name, 1)  # threads for as few as these
     arguments = {"continuous": continuous, "lap_complete_percent": 0.02}
     sync = made("sync", **arguments)
     ours = made(None, threads=threads, **arguments)

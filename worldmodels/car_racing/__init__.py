@@ -2,8 +2,7 @@
 
 `race` is a race step by step, over `car_state` (gym's forces), `island` (Box2D's solver), `overlap`
 (what touches what) and `track`; `picture`, `car_picture` and `indicator_bar` draw it; `world` does
-many at once, and `environment` is gym's and gymnasium's class. `simulator` is its forerunner, gym's
-own physics with the drawing replaced, which the pipeline still uses. `task` says how frames,
-actions, progress and privileged values are had from it, and is the one place that another
-environment would have to fill. Read `task` first, then `race`.
+many at once, and `environment` is gym's and gymnasium's class. `task` says how frames, actions,
+progress and privileged values are had from it, by `compiled_batch` or, of stock gym, `gym_batch`,
+and is the one place that another environment would have to fill. Read `task` first, then `race`.
 """

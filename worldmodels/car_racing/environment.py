@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import numpy as np
 
 from worldmodels.car_racing.race import LAP, OFF_FIELD
+from worldmodels.car_racing.race_view import RaceView
 from worldmodels.car_racing.world import STATE, Races
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ DISCRETE = np.array([(0, 0, 0), (0.6, 0, 0), (-0.6, 0, 0), (0, 0.2, 0), (0, 0, 0
 RENDER_MODES = ("human", "rgb_array", "state_pixels")
 
 
-class CompiledCarRacing(_Env):
+class CompiledCarRacing(RaceView, _Env):
     """Base class to name before gym's or gymnasium's Env.
 
     Args:
@@ -75,7 +76,8 @@ class CompiledCarRacing(_Env):
         shape = (STATE, STATE, 3)
         self.observation_space = self.spaces.Box(low=0, high=255, shape=shape, dtype=np.uint8)
         self.races = Races(1, rounds_score=self.lap_terminates)
-        self.car: Car | None = None
+        RaceView.__init__(self, self.races, 0)
+        self._begun = False
         self._screen: pygame.Surface | None = None
         self._clock: Any = None
         if domain_randomize:
@@ -105,7 +107,7 @@ class CompiledCarRacing(_Env):
         self.races.start(0, lap_complete_share=self.lap_complete_percent)
         if tile is not None:
             self._start_on(tile)
-        self.car = Car(self.races)
+        self._begun = True
         if self.render_mode == "human":
             self.render()
         return self.races.frames(ONLY)[0], {}
@@ -137,7 +139,7 @@ class CompiledCarRacing(_Env):
         Raises:
             InvalidAction: it is none.
         """
-        assert self.car is not None, "reset() comes first"
+        assert self._begun, "reset() comes first"
         rewards, ends = self.races.step(ONLY, self._as_numbers(action)[None])
         lap, off_field = bool(ends[0] & LAP), bool(ends[0] & OFF_FIELD)
         info = {}
@@ -165,7 +167,7 @@ class CompiledCarRacing(_Env):
 
     def render(self) -> np.ndarray | None:
         """The race as a person wants to see it: (400, 600, 3) uint8, or in a window."""
-        if self.render_mode is None or self.car is None:
+        if self.render_mode is None or not self._begun:
             return None
         if self.render_mode == "state_pixels":
             return self.races.frames(ONLY)[0]
@@ -177,19 +179,17 @@ class CompiledCarRacing(_Env):
                 name="pygame",
             ) from error
 
-        from worldmodels.car_racing.window import HEIGHT, VIDEO, WIDTH, draw_scene
+        from worldmodels.car_racing.window import HEIGHT, WIDTH, draw_scene, video_frame
 
-        scene = draw_scene(self.races, self.score_format)
         if self.render_mode == "rgb_array":
-            small = pygame.transform.smoothscale(scene, VIDEO)
-            return np.transpose(pygame.surfarray.array3d(small), (1, 0, 2))
+            return video_frame(self.races, 0, self.score_format)
         if self._screen is None:
             pygame.display.init()
             self._screen = pygame.display.set_mode((WIDTH, HEIGHT))
             self._clock = pygame.time.Clock()
         pygame.event.pump()
         self._clock.tick(FRAMES_PER_SECOND)
-        self._screen.blit(scene, (0, 0))
+        self._screen.blit(draw_scene(self.races, 0, self.score_format), (0, 0))
         pygame.display.flip()
         return None
 
@@ -200,95 +200,6 @@ class CompiledCarRacing(_Env):
 
             pygame.display.quit()
             self._screen = None
-
-    @property
-    def track(self) -> list[tuple[float, float, float, float]]:
-        """gym's `track`: alpha, heading, x and y of each tile."""
-        record = self.races.tracks[0]
-        return [tuple(point) for point in record["line"][: record["tiles"]].tolist()]
-
-    @property
-    def tile_visited_count(self) -> int:
-        """Tiles that a wheel has touched."""
-        return int(self.races.races[0]["visited_count"])
-
-    @property
-    def reward(self) -> float:
-        """The sum of rewards, but for what leaving the field costs."""
-        return float(self.races.races[0]["reward"])
-
-    @property
-    def t(self) -> float:
-        """Seconds since the start."""
-        return float(self.races.races[0]["seconds"])
-
-
-class Body:
-    """A body of the car, with the names that Box2D gives its values."""
-
-    def __init__(self, races: Races, number: int) -> None:
-        self._races, self._number = races, number
-
-    @property
-    def position(self) -> tuple[float, float]:
-        """x and y."""
-        x, y = self._races.cars[0]["position"][self._number].tolist()
-        return x, y
-
-    @property
-    def angle(self) -> float:
-        """Radians."""
-        return float(self._races.cars[0]["angle"][self._number])
-
-    @property
-    def linearVelocity(self) -> tuple[float, float]:  # noqa: N802
-        """x and y, units a second."""
-        x, y, _ = self._races.cars[0]["velocity"][self._number].tolist()
-        return x, y
-
-    @property
-    def angularVelocity(self) -> float:  # noqa: N802
-        """Radians a second."""
-        return float(self._races.cars[0]["velocity"][self._number][2])
-
-
-class Joint:
-    """How far a wheel is steered."""
-
-    def __init__(self, races: Races, number: int) -> None:
-        self._races, self._number = races, number
-
-    @property
-    def angle(self) -> float:
-        """Radians, positive to the left."""
-        angles = self._races.cars[0]["angle"]
-        return float(angles[self._number] - angles[0])
-
-
-class Wheel(Body):
-    """A wheel, with gym's names."""
-
-    def __init__(self, races: Races, number: int) -> None:
-        super().__init__(races, number)
-        self.joint = Joint(races, number)
-
-    @property
-    def omega(self) -> float:
-        """Radians a second that it rolls."""
-        return float(self._races.cars[0]["omega"][self._number - 1])
-
-    @property
-    def phase(self) -> float:
-        """Radians that it has rolled."""
-        return float(self._races.cars[0]["phase"][self._number - 1])
-
-
-class Car:
-    """The car, with gym's names: a hull and four wheels, as they are now."""
-
-    def __init__(self, races: Races) -> None:
-        self.hull = Body(races, 0)
-        self.wheels = [Wheel(races, number) for number in range(1, 5)]
 
 
 FastCarRacing: Callable[..., Any]

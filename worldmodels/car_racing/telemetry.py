@@ -1,7 +1,7 @@
 """Privileged values of a drive: what the simulator knows and the agent must see for itself.
 
 They are stored beside the frames to measure what V has learnt, and are never trained on.
-`Telemetry` works on stock gym's CarRacing and on any class derived from it. Read
+`Telemetry` works on all that has the names of gym's CarRacing, as `race_view` has. Read
 `Telemetry.measure` first.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from gym.envs.box2d.car_racing import CarRacing
+    from worldmodels.car_racing.race_view import RaceView
 
 # Columns of the privileged table, in the units of CarRacing's world.
 COLUMNS = (
@@ -37,7 +37,7 @@ def wrap_angle(angle: NDArray[np.float64] | float) -> NDArray[np.float64] | floa
 class Telemetry:
     """Measures one episode; make a new one after every reset."""
 
-    def __init__(self, env: CarRacing) -> None:
+    def __init__(self, env: RaceView) -> None:
         self._env = env
         track = np.asarray([tile[1:4] for tile in env.track])  # (tiles, 3): heading, x, y
         self._heading = track[:, 0]
@@ -55,7 +55,6 @@ class Telemetry:
     def measure(self) -> NDArray[np.float32]:
         """The values of this moment, (6,) float32, in the order of `COLUMNS`."""
         car = self._env.car
-        assert car is not None  # there is one from the first reset on
         hull = car.hull
         x, y = hull.position
         offset = np.array([x, y]) - self._points

@@ -7,7 +7,7 @@ leaves behind the wheels. Read `draw_scene`.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,12 +29,24 @@ HULL_COLOUR, TYRE_COLOUR, STRIPE_COLOUR = (204, 0, 0), (0, 0, 0), (77, 77, 77)
 WHITE, RED = (255, 255, 255), (255, 0, 0)
 
 
-def draw_scene(races: Races, score_format: str) -> pygame.Surface:
-    """The picture of the first race."""
+def video_frame(races: Races, index: int, score_format: str) -> np.ndarray:
+    """What gym's `render` gives to films, (400, 600, 3) uint8."""
     import pygame
 
-    car, track, race = races.cars[0], races.tracks[0], races.races[0]
-    colours = races.colours[0]
+    small = pygame.transform.smoothscale(draw_scene(races, index, score_format), VIDEO)
+    return np.transpose(pygame.surfarray.array3d(small), (1, 0, 2))
+
+
+def draw_scene(races: Races, index: int, score_format: str) -> pygame.Surface:
+    """The picture of one race.
+
+    Args:
+        score_format: how the score is written, as `"%04i"`.
+    """
+    import pygame
+
+    car, track, race = races.cars[index], races.tracks[index], races.races[index]
+    colours = races.colours[index]
     surface = pygame.Surface((WIDTH, HEIGHT))
     angle, zoom = float(car["angle"][0]), zoom_at(float(race["seconds"]))
     turn = (
@@ -67,7 +79,7 @@ def draw_scene(races: Races, score_format: str) -> pygame.Surface:
             if stripe is not None:
                 fill(stripe @ own + place, STRIPE_COLOUR)
     surface = pygame.transform.flip(surface, False, True)
-    _draw_indicators(races, score_format, surface)
+    _draw_indicators(car, race, score_format, surface)
     return surface
 
 
@@ -87,10 +99,9 @@ def _stripe(phase: float) -> np.ndarray | None:
     )
 
 
-def _draw_indicators(races: Races, score_format: str, surface: pygame.Surface) -> None:
+def _draw_indicators(car: Any, race: Any, score_format: str, surface: pygame.Surface) -> None:
     import pygame
 
-    car, race = races.cars[0], races.races[0]
     pygame.draw.rect(surface, (0, 0, 0), (0, 700, WIDTH, 100))
     speed = math.hypot(*car["velocity"][0][:2])
     upright = [(5, 0.02 * speed, WHITE)]

@@ -20,6 +20,8 @@ from worldmodels.car_racing.resize import NATURAL, columns, resize, rows
 from worldmodels.car_racing.track import RANDOM_NUMBERS, TRACK, make_track
 
 STATE = 96  # rows and columns of a frame
+# For fewer it takes longer to wake a thread than to do its work.
+STEPS_A_THREAD, FRAMES_A_THREAD = 64, 4
 LAWN, LIGHT_LAWN, ROAD = (102, 204, 102), (102, 230, 102), (102, 102, 102)
 
 
@@ -46,7 +48,8 @@ class Races:
             (np.zeros((ROWS + 1, LAYERS, COLUMNS), F), np.zeros((3, STATE, STATE), np.uint8))
             for _ in range(threads)
         ]
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        # Beside the thread that calls.
+        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
 
     def __len__(self) -> int:
         return len(self.cars)
@@ -81,7 +84,7 @@ class Races:
             records = self.cars, self.tracks, self.races
             _step(*records, indices[part], actions[part], rewards[part], ends[part])
 
-        self._share(len(indices), step_part)
+        self._share(len(indices), step_part, at_least=STEPS_A_THREAD)
         return rewards, ends
 
     def frames(self, indices: np.ndarray) -> np.ndarray:
@@ -94,7 +97,7 @@ class Races:
             scratch = self._scratch[thread]
             _draw(*records, indices[part], *scratch, table, scores, self._rounds_score, out[part])
 
-        self._share(len(indices), draw_part)
+        self._share(len(indices), draw_part, at_least=FRAMES_A_THREAD)
         return out
 
     def resized(self, indices: np.ndarray, image_shape: tuple[int, int]) -> np.ndarray:
@@ -109,18 +112,24 @@ class Races:
             scratch = self._scratch[thread]
             _draw_resized(*records, indices[part], *scratch, table, *places, out[part])
 
-        self._share(len(indices), draw_part)
+        self._share(len(indices), draw_part, at_least=FRAMES_A_THREAD)
         return out
 
-    def _share(self, count: int, work: Callable[[slice, int], None]) -> None:
-        """Call `work` for all of `count`, in as many parts as there are threads."""
-        if self._pool is None:
+    def _share(self, count: int, work: Callable[[slice, int], None], *, at_least: int) -> None:
+        """Call `work` for all of `count`, in as many parts as there are threads, none of which
+        starts for fewer than `at_least`."""
+        threads = max(1, min(len(self._scratch), count // at_least))
+        if self._pool is None or threads == 1:
             work(slice(0, count), 0)
             return
-        threads = len(self._scratch)
         bounds = [count * thread // threads for thread in range(threads + 1)]
-        parts = map(slice, bounds, bounds[1:])
-        list(self._pool.map(work, parts, range(threads)))
+        own, *others = map(slice, bounds, bounds[1:])
+        waiting = [
+            self._pool.submit(work, part, thread) for thread, part in enumerate(others, start=1)
+        ]
+        work(own, 0)
+        for other in waiting:
+            other.result()
 
 
 @compiled

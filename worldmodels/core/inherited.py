@@ -30,10 +30,10 @@ RECORDED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_ENABLE_ONEDNN_OPTS", 
 TAKEN_AWAY = (
     *("DNNL_", "ONEDNN_", "TF_", "XLA_", "KERAS_", "NVIDIA_TF32_", "CUBLAS_", "CUDNN_"),
     *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GOTO_", "NPY_", "SCIPY_", "SKLEARN_"),
-    *("OPENCV_", "MATPLOTLIBRC"),
+    *("OPENCV_", "MATPLOTLIBRC", "NUMBA_", "OV_", "OPENVINO_"),
 )
 # Of these, what is for logs and a GPU's memory, and changes no result.
-LEFT = ("TF_CPP_", "TF_FORCE_GPU_ALLOW_GROWTH", "TF_GPU_ALLOCATOR")
+LEFT = ("TF_CPP_", "NUMBA_NUM_THREADS", "TF_FORCE_GPU_ALLOW_GROWTH", "TF_GPU_ALLOCATOR")
 
 
 def own_settings(inherited: Mapping[str, str]) -> dict[str, str]:

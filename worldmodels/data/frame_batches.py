@@ -37,7 +37,7 @@ class FrameBatches:
         self, files: EpisodeFiles, episodes: Sequence[int], *, batch_size: int, seed: int
     ) -> None:
         self._shape = (batch_size, *files.image_shape, 3)
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._seed = seed
         self._blocks: list[EpisodeRows] = []
         for index in episodes:
@@ -62,7 +62,7 @@ class FrameBatches:
 
     def _batches(self, epoch: int, first_step: int) -> Iterator[NDArray[np.uint8]]:
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self._blocks))
-        skip = first_step * self._batch_size
+        skip = first_step * self.batch_size
         buffer = np.empty((BLOCKS_PER_BUFFER * ROWS_PER_CHUNK, *self._shape[1:]), np.uint8)
         left = buffer[:0].copy()  # of the last buffer, less than a batch
         for start in range(0, len(order), BLOCKS_PER_BUFFER):
@@ -75,8 +75,8 @@ class FrameBatches:
             _read(blocks, buffer)
             waiting = shuffle[skip:]
             skip = 0
-            while len(left) + len(waiting) >= self._batch_size:
-                taken = self._batch_size - len(left)
+            while len(left) + len(waiting) >= self.batch_size:
+                taken = self.batch_size - len(left)
                 yield np.concatenate([left, buffer[waiting[:taken]]])
                 left, waiting = left[:0], waiting[taken:]
             left = np.concatenate([left, buffer[waiting]])

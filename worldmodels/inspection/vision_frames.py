@@ -20,14 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from worldmodels.car_racing.simulator import (
-    CAR_COLUMNS,
-    CAR_LEFT,
-    CAR_ROWS,
-    CAR_TOP,
-    ROAD_ROWS,
-    STATE,
-)
+from worldmodels.car_racing.frames import GYM_FRAME_SHAPE, ROWS_ABOVE_INDICATORS
 from worldmodels.car_racing.telemetry import COLUMNS, ROAD_HALF_WIDTH
 from worldmodels.core.params import Params
 from worldmodels.data.episodes import EpisodeFileError, EpisodeFiles, open_shard, split_episodes
@@ -168,10 +161,15 @@ def scene_kinds(held_out: HeldOut) -> NDArray[np.str_]:
     )
 
 
+# Pixels of gym's frame that the car can touch.
+CAR_TOP, CAR_LEFT = 66, 44
+CAR_ROWS, CAR_COLUMNS = 12, 8
+
+
 def car_box(image_shape: tuple[int, int]) -> tuple[slice, slice]:
     """Rows and columns that the car can touch: the camera follows it, so always the same ones."""
     height, width = image_shape
-    rows, columns = height / ROAD_ROWS, width / STATE
+    rows, columns = height / ROWS_ABOVE_INDICATORS, width / GYM_FRAME_SHAPE[1]
     return (
         slice(int(CAR_TOP * rows), int(np.ceil((CAR_TOP + CAR_ROWS) * rows))),
         slice(int(CAR_LEFT * columns), int(np.ceil((CAR_LEFT + CAR_COLUMNS) * columns))),

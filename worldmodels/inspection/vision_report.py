@@ -53,7 +53,7 @@ from worldmodels.inspection.vision_pictures import (
     draw_traversals,
     draw_worst,
 )
-from worldmodels.models.encoding import Decoder, Encoder
+from worldmodels.models.decoding import Decoder
 from worldmodels.models.vae import VAE
 
 # Metrics, by their names in DVC's tables, and where they stand among the measures on `driving`.
@@ -75,7 +75,6 @@ def inspect_vision(
     params: InspectionParams,
     *,
     validation_share: float,
-    batch_size: int,
     rng: np.random.Generator,
     folder: str | Path = "metrics",
 ) -> None:
@@ -89,7 +88,6 @@ def inspect_vision(
         driving: episodes that it was not fitted to.
         params: the `inspection` group.
         validation_share: of `fitted`, as V's training held them out.
-        batch_size: frames encoded or decoded at once.
         rng: of all that is drawn.
 
     Raises:
@@ -97,8 +95,7 @@ def inspect_vision(
     """
     folder = Path(folder)
     clock = _Clock()
-    encode = Encoder(vae, batch_size=batch_size).encode
-    decode = Decoder(vae, batch_size=batch_size).decode
+    encode, decode = vae.encode, Decoder(vae).decode
     splits = split_sets(fitted, validation_share)
     whole = list(range(len(driving.episodes)))
     judged = {"driving": (driving, whole)}

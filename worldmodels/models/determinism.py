@@ -12,7 +12,7 @@ from worldmodels.models.keras_on_tensorflow import keras
 class ComputeParams(Params):
     """The `compute` group of params.yaml.
 
-    threads: that TensorFlow trains and encodes with. Convolutions add up in another order for each
+    threads: that TensorFlow trains with. Convolutions add up in another order for each
         number of them, so it is not left to how many cores there happen to be.
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 MAKE_ANEW = "`dvc repro` makes the pipeline's own anew"
 MAX_SETTINGS = 64 << 10  # characters
 
-Setting: TypeAlias = int | float | str | list[int] | list[str]
+Setting: TypeAlias = int | float | str | list[int] | list[float] | list[str]
 
 
 class ModelFileError(WorldModelsError):
@@ -75,6 +76,17 @@ class StoredModel:
         ):
             raise self._unexpected(name, f"{count} whole numbers from {lowest} to {highest}")
         return [int(number) for number in value]
+
+    def positive_numbers(self, name: str, count: int) -> list[float]:
+        """The setting of this name, if it is a list of so many finite numbers above 0."""
+        value = self.settings.get(name)
+        if (
+            not isinstance(value, list)
+            or len(value) != count
+            or not all(isinstance(number, float) and 0 < number < math.inf for number in value)
+        ):
+            raise self._unexpected(name, f"{count} finite numbers above 0")
+        return [float(number) for number in value]
 
     def text(self, name: str) -> str:
         """The setting of this name, if it is a text."""

@@ -51,7 +51,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias, cast, get_args
+from typing import Any, TypeAlias, cast, get_args
 
 import numpy as np
 import tensorflow as tf
@@ -63,16 +63,13 @@ from worldmodels.core.errors import WorldModelsError
 from worldmodels.core.params import Params
 from worldmodels.core.shapes import require_shape
 from worldmodels.data.latents import MAX_LATENT_DIM
+from worldmodels.models.inference import Graph, Precision
 from worldmodels.models.keras_on_tensorflow import keras
 from worldmodels.models.model_files import file_digest, load_model, save_model
-from worldmodels.models.row_product import row_product
+from worldmodels.models.vision import vision_graph
 
 FILTERS = (32, 64, 128, 256)
 KERNEL, STRIDE = 4, 2
-
-Precision = Literal["float32", "bfloat16"]
-# Keras' names: weights are float32 either way, bfloat16 is for what the convolutions compute.
-KERAS_POLICIES: dict[Precision, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 Tensor: TypeAlias = tf.Tensor
 
@@ -87,7 +84,7 @@ class VAEParams(Params):
     batch_size: frames a training step.
     epochs: passes over the training frames, at most.
     patience: epochs without a better validation loss after which training ends; null for never.
-    precision: what the convolutions compute in, wherever this V is used.
+    precision: what the encoder computes in once V is trained, wherever it is used; see `VAE`.
     """
 
     latent_dim: int = Field(ge=1, le=1024)
@@ -111,7 +108,8 @@ class VAE:
     Args:
         image_shape: height and width of a frame, 32 to 96 each.
         latent_dim: numbers a frame is turned into.
-        precision: what the convolutions compute in; z and pixels are float32 either way.
+        precision: what the encoder computes in, but for training. bfloat16 takes a processor that
+            has it, int8 takes ranges that `vision.calibrate` finds. z is float32 either way.
         rng: where the first weights come from.
     """
 
@@ -134,11 +132,11 @@ class VAE:
             )
         self.latent_dim = int(latent_dim)
         self.precision = precision
+        self.ranges: list[float] = []  # of int8: the largest value of what each convolution reads
         self.digest = ""
-        self.encoder, self.decoder = _build(
-            self.image_shape, self.latent_dim, KERAS_POLICIES[precision], rng
-        )
-        self._convolutions = keras.Model(self.encoder.input, self.encoder.layers[-1].input)
+        self.encoder, self.decoder = _build(self.image_shape, self.latent_dim, rng)
+        self._graph: Graph | None = None
+        self._made_of: list[NDArray[Any]] = []  # what it was made of
 
     @property
     def weights(self) -> list[tf.Variable]:
@@ -154,15 +152,9 @@ class VAE:
             )
 
     def posterior(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 frames (batch, height, width, 3) to mean and log variance (batch, latent_dim)."""
+        """uint8 frames (batch, height, width, 3) to mean and log variance (batch, latent_dim), in
+        float32, as V is trained."""
         mean, log_var = tf.split(self.encoder(_pixels(frames)), 2, axis=1)
-        return mean, log_var
-
-    def posterior_by_row(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """`posterior`, with the same bits for a frame whatever else is in its batch."""
-        dense = self.encoder.layers[-1]
-        features = self._convolutions(_pixels(frames))  # flattened, float32
-        mean, log_var = tf.split(row_product(features, dense.kernel) + dense.bias, 2, axis=1)
         return mean, log_var
 
     def negative_elbo(
@@ -200,7 +192,7 @@ class VAE:
         }
 
     def encode(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Frames to mean and log variance.
+        """Frames to mean and log variance, in V's precision.
 
         Args:
             frames: (batch, height, width, 3) uint8, preprocessed.
@@ -209,11 +201,16 @@ class VAE:
             mean and log variance, each (batch, latent_dim) float32.
 
         Raises:
-            WorldModelsError: the frames have another shape or type.
+            WorldModelsError: the frames have another shape or type, or int8 is not calibrated.
         """
         require_shape("frames", frames, ("batch", *self.image_shape, 3), np.uint8)
-        mean, log_var = self.posterior(tf.convert_to_tensor(frames))
-        return mean.numpy(), log_var.numpy()
+        made_of = [weight.numpy() for weight in self.encoder.trainable_variables]
+        made_of += [np.array(self.ranges), np.array(self.precision)]
+        if self._graph is None or not all(map(np.array_equal, made_of, self._made_of)):
+            self._graph = vision_graph(self)
+            self._made_of = made_of
+        mean, log_var = self._graph(frames)
+        return mean, log_var
 
     def decode(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Latents (batch, latent_dim) to frames (batch, height, width, 3) uint8.
@@ -269,8 +266,8 @@ class VAE:
     def __reduce__(self) -> tuple[object, ...]:
         """Pickled and copied as what it is rebuilt from; Keras' own models cannot be."""
         weights = [weight.numpy() for weight in self.weights]
-        made_of = (self.image_shape, self.latent_dim, self.precision, self.digest, weights)
-        return _rebuilt, made_of
+        settings = (self.image_shape, self.latent_dim, self.precision, self.ranges, self.digest)
+        return _rebuilt, (*settings, weights)
 
     def save(self, path: str | Path) -> None:
         """Write weights and what is needed to rebuild the model; see `model_files`."""
@@ -281,6 +278,7 @@ class VAE:
                 "image_shape": list(self.image_shape),
                 "latent_dim": self.latent_dim,
                 "precision": self.precision,
+                "ranges": self.ranges,
             },
             [weight.numpy() for weight in self.weights],
         )
@@ -294,13 +292,13 @@ class VAE:
         """
         stored = load_model(path, cls.KIND)
         height, width = stored.whole_numbers("image_shape", 2, SMALLEST_SIDE, LARGEST_SIDE)
-        model = cls(
-            (height, width),
-            stored.whole_number("latent_dim", 1, MAX_LATENT_DIM),
-            precision=cast(Precision, stored.one_of("precision", get_args(Precision))),
-            rng=np.random.default_rng(0),
-        )
+        latent_dim = stored.whole_number("latent_dim", 1, MAX_LATENT_DIM)
+        precision = cast(Precision, stored.one_of("precision", get_args(Precision)))
+        ranges = stored.positive_numbers("ranges", len(FILTERS)) if precision == "int8" else []
+        rng = np.random.default_rng(0)
+        model = cls((height, width), latent_dim, precision=precision, rng=rng)
         stored.assign_to(model.weights)
+        model.ranges = ranges
         model.digest = file_digest(path)
         return model
 
@@ -309,11 +307,12 @@ def _rebuilt(
     image_shape: tuple[int, int],
     latent_dim: int,
     precision: Precision,
+    ranges: list[float],
     digest: str,
     weights: Sequence[NDArray[np.float32]],
 ) -> VAE:
     vae = VAE(image_shape, latent_dim, precision=precision, rng=np.random.default_rng(0))
-    vae.digest = digest
+    vae.ranges, vae.digest = list(ranges), digest
     for variable, weight in zip(vae.weights, weights, strict=True):
         variable.assign(weight)
     return vae
@@ -349,7 +348,7 @@ def _left_over(feature_map: tuple[int, int]) -> tuple[int, int]:
 
 
 def _build(
-    image_shape: tuple[int, int], latent_dim: int, policy: str, rng: np.random.Generator
+    image_shape: tuple[int, int], latent_dim: int, rng: np.random.Generator
 ) -> tuple[keras.Model, keras.Model]:
     def initializer() -> keras.initializers.Initializer:
         return keras.initializers.GlorotUniform(seed=int(rng.integers(2**31)))
@@ -362,7 +361,7 @@ def _build(
     for filters, feature_map in zip(FILTERS, maps[:-1], strict=True):
         rows, columns = _left_over(feature_map)
         if rows or columns:
-            padding = keras.layers.ZeroPadding2D(((0, rows), (0, columns)), dtype=policy, **order)
+            padding = keras.layers.ZeroPadding2D(((0, rows), (0, columns)), **exact, **order)
             features = padding(features)
         features = keras.layers.Conv2D(
             filters,
@@ -370,7 +369,7 @@ def _build(
             STRIDE,
             activation="relu",
             kernel_initializer=initializer(),
-            dtype=policy,
+            **exact,
             **order,
         )(features)
     features = keras.layers.Flatten(**exact, **order)(features)
@@ -390,8 +389,8 @@ def _build(
             STRIDE,
             activation=None if (height, width) == image_shape else "relu",
             kernel_initializer=initializer(),
-            dtype=policy,
+            **exact,
             **order,
         )(features)
         features = features[:, :height, :width]  # without what the encoder had added
-    return encoder, keras.Model(z, keras.layers.Activation("sigmoid", dtype="float32")(features))
+    return encoder, keras.Model(z, keras.layers.Activation("sigmoid", **exact)(features))

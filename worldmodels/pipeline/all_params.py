@@ -29,7 +29,6 @@ from worldmodels.data.episodes import split_episodes
 from worldmodels.inspection.vision_frames import InspectionParams
 from worldmodels.models.controller import linear_layer
 from worldmodels.models.determinism import ComputeParams
-from worldmodels.models.encoding import EncodingParams
 from worldmodels.models.memory import MemoryParams
 from worldmodels.models.vae import VAEParams
 from worldmodels.pipeline.rounds import Round, rounds_of
@@ -60,7 +59,6 @@ COMMON: dict[str, type[Params]] = {  # groups of all rounds
     "env": EnvParams,
     "driving": DrivingParams,
     "compute": ComputeParams,
-    "encoding": EncodingParams,
     "inspection": InspectionParams,
     "evaluation": EvaluationParams,
 }
@@ -105,7 +103,6 @@ class AllParams:
     env: EnvParams
     driving: DrivingParams
     compute: ComputeParams
-    encoding: EncodingParams
     inspection: InspectionParams
     evaluation: EvaluationParams
     rounds: Mapping[str, RoundParams]
@@ -148,12 +145,9 @@ class AllParams:
     def _check_frames(self, one: RoundParams) -> None:
         height, width = self.env.image_shape
         shape = {"env.image_shape": [height, width]}
-        for key, batch_size in (
-            ("vae.batch_size", one.vae.batch_size),
-            ("encoding.batch_size", self.encoding.batch_size),
-        ):
-            pixels = batch_size * height * width
-            require_together("pixels a batch", pixels, MAX_BATCH_PIXELS, {key: batch_size, **shape})
+        pixels = one.vae.batch_size * height * width
+        together = {"vae.batch_size": one.vae.batch_size, **shape}
+        require_together("pixels a batch", pixels, MAX_BATCH_PIXELS, together)
         driven = list(self._driven(one))
         training, _ = split_episodes(
             sum(sampling.episodes for sampling in driven), self.base.validation_share
@@ -298,7 +292,7 @@ def require_disjoint(ranges: Mapping[str, range]) -> None:
     for key, seeds in ranges.items():
         if seeds.stop - 1 > MAX_SEED:
             expected = f"at most {MAX_SEED - len(seeds) + 1}, so that {len(seeds)} seeds fit"
-            raise ParameterError(f"expected {expected}, got {seeds.start}", key=key)
+            raise ParameterError(f"expected {expected}, got {cut(str(seeds.start))}", key=key)
     for (key, seeds), (other_key, other_seeds) in combinations(ranges.items(), 2):
         if max(seeds.start, other_seeds.start) < min(seeds.stop, other_seeds.stop):
             raise ParameterError(

@@ -21,7 +21,7 @@ RECORD = Path("metrics/environment.json")
 PACKAGES = (
     *("box2d-py", "cma", "gym", "h5py", "imageio-ffmpeg", "keras", "ml-dtypes", "numpy"),
     *("matplotlib", "opencv-python-headless", "pillow", "pygame", "scikit-learn", "scipy"),
-    "tensorflow",
+    *("numba", "openvino", "tensorflow"),
 )
 # Of the features that /proc/cpuinfo lists, those by which libraries choose their kernels.
 INSTRUCTION_SETS = ("amx", "avx", "bmi", "f16c", "fma", "sse", "ssse")
@@ -41,7 +41,7 @@ def environment() -> Environment:
         "libc": " ".join(platform.libc_ver()),
         "processor": _processor(),
         "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "packages": {name: _version(name) for name in PACKAGES},
         "settings": settings,
     }
 
@@ -72,6 +72,13 @@ def _read(path: Path) -> dict[str, set[str]]:
         return {_as_text(record["environment"]): set(record["stages"]) for record in records}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"  # of OpenVINO, which some machines have no wheel of
 
 
 def _as_text(environment: Environment) -> str:

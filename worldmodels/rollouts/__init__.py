@@ -1,5 +1,5 @@
 """Playing episodes: policies choose actions, an engine plays many episodes at once.
 
-Read `episode` for one episode, `policies` for who may drive it, `engine` for how many are played;
-`local_engine` is the engine that there is. Nothing here knows of models.
+Read `episode` for what is played, `episode_batch` for how, `policies` for who may drive, `engine`
+for how many are played; `local_engine` is the engine that there is. Nothing here knows of models.
 """

@@ -17,7 +17,8 @@ from pydantic import Field
 from worldmodels.car_racing.task import MAX_STEPS
 from worldmodels.car_racing.telemetry import COLUMNS, ROAD_HALF_WIDTH
 from worldmodels.core.params import Params
-from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, noise_seed
+from worldmodels.rollouts.episode import Episode, Outcome, noise_seed
+from worldmodels.rollouts.episode_batch import EpisodeBatch
 
 POLICY = "centre_line"  # what episode files call it
 # Units a second; 100 is what the car reaches on a straight.
@@ -107,12 +108,17 @@ def driving_episodes(params: DrivingParams, *, seed: int) -> list[tuple[Episode,
     ]
 
 
-def drive(play: EpisodePlay, episode: Episode, *, speed: float) -> Outcome:
-    """Drive one episode, which asks for a recording, on a line that its noise seed chooses."""
+def drive(batch: EpisodeBatch, episode: Episode, *, speed: float) -> Outcome:
+    """Drive one episode, which asks for a recording, on a line that its noise seed chooses.
+
+    Args:
+        batch: of one slot. speed: units a second.
+    """
     rng = np.random.default_rng(episode.noise_seed)
     driver = CentreLineDriver(speed, offset=rng.uniform(-0.5, 0.5) * ROAD_HALF_WIDTH)
-    play.begin(episode)
-    while True:
-        ended = play.step(driver.act(play.measure()))
-        if isinstance(ended, Outcome):
-            return ended
+    batch.begin(0, episode)
+    outcome = None
+    while outcome is None:
+        batch.frames([0])  # for the recording
+        (outcome,) = batch.step([0], driver.act(batch.measure(0))[None])
+    return outcome

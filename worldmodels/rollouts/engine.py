@@ -54,4 +54,5 @@ def make_engine(
         image_shape: height and width of the frames that policies see.
         batch_size: environments that are stepped at once by one worker.
     """
+    task.prepare(image_shape)
     return LocalEngine(task, make_policy, image_shape=image_shape, batch_size=batch_size)

@@ -15,6 +15,7 @@ import os
 import signal
 import time
 import traceback
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
@@ -27,11 +28,11 @@ from numpy.typing import NDArray
 from worldmodels.car_racing.task import Task
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.rollouts.cores import core_count
-from worldmodels.rollouts.episode import Episode, EpisodePlay, Outcome, RolloutError
+from worldmodels.rollouts.episode import Episode, Outcome, RolloutError
+from worldmodels.rollouts.episode_batch import EpisodeBatch
 from worldmodels.rollouts.policies import Policy
 
 MAX_DEATHS = 3  # of workers on the same episode, before the episode itself is suspected
-EPISODES_PER_WORKER = 1024  # then it is replaced: pybox2d leaks 1 to 3 kB at every reset
 MAX_SILENCE = 120.0  # seconds without a sign of life before a worker counts as hung
 SIGN_OF_LIFE_EVERY = 5.0  # seconds
 
@@ -66,12 +67,10 @@ class _Worker:
         batch_size: int,
     ) -> None:
         self._pipe = pipe
-        self._task = task
         self._policy = make_policy(batch_size)
-        self._image_shape = image_shape
-        self._plays: list[EpisodePlay | None] = [None] * batch_size
-        self._jobs: dict[int, int] = {}  # what runs, by its slot's index
-        self._frames = np.zeros((batch_size, *image_shape, 3), np.uint8)
+        self._batch = EpisodeBatch(task, slots=batch_size, image_shape=image_shape)
+        self._free = list(range(batch_size))  # slots, in order
+        self._jobs: dict[int, int] = {}  # what runs, by its slot
         self._queue: deque[tuple[int, Episode]] = deque()
 
     def run(self) -> None:
@@ -81,13 +80,12 @@ class _Worker:
             self._receive(wait_for_work=not self._jobs)
             self._fill()
             running = sorted(self._jobs)
-            actions = self._policy.act(self._frames[running], running)
-            for index, action in zip(running, actions, strict=True):
-                ended = self._play_in(index).step(action)
-                if isinstance(ended, Outcome):
-                    self._pipe.send(("outcome", self._jobs.pop(index), ended))
-                else:
-                    self._frames[index] = ended
+            actions = self._policy.act(self._batch.frames(running), running)
+            outcomes = self._batch.step(running, actions)
+            for slot, outcome in zip(running, outcomes, strict=True):
+                if outcome is not None:
+                    self._pipe.send(("outcome", self._jobs.pop(slot), outcome))
+                    insort(self._free, slot)
             if time.monotonic() - told > SIGN_OF_LIFE_EVERY:
                 told = time.monotonic()
                 self._pipe.send(("alive",))
@@ -101,20 +99,11 @@ class _Worker:
                 self._queue.append(payload)
 
     def _fill(self) -> None:
-        for index in range(len(self._plays)):
-            if not self._queue:
-                return
-            if index not in self._jobs:
-                self._jobs[index], episode = self._queue.popleft()
-                self._frames[index] = self._play_in(index).begin(episode)
-                self._policy.begin(index, episode)
-
-    def _play_in(self, index: int) -> EpisodePlay:
-        """A slot's environment, made when its first episode comes."""
-        play = self._plays[index]
-        if play is None:
-            play = self._plays[index] = EpisodePlay(self._task, self._image_shape)
-        return play
+        while self._free and self._queue:
+            slot = self._free.pop(0)
+            self._jobs[slot], episode = self._queue.popleft()
+            self._batch.begin(slot, episode)
+            self._policy.begin(slot, episode)
 
 
 def _run_worker(
@@ -143,13 +132,7 @@ class _Handle:
         self.process = process
         self.pipe = pipe
         self.jobs: set[int] = set()
-        self.episodes = 0  # handed out so far
         self.heard = time.monotonic()
-
-    @property
-    def worn(self) -> bool:
-        """Has it had its share of resets?"""
-        return self.episodes >= EPISODES_PER_WORKER
 
 
 class LocalEngine:
@@ -195,7 +178,7 @@ class LocalEngine:
     ) -> Iterator[Outcome]:
         """Play all episodes; yield their outcomes in the order of `episodes`, each as soon as it
         and all before it have ended. A worker that dies or hangs is replaced and its episodes are
-        played again; one that has played `EPISODES_PER_WORKER` is replaced when its last has ended.
+        played again.
 
         Raises:
             RolloutError: a worker reported an error, or an episode killed three workers.
@@ -211,10 +194,6 @@ class LocalEngine:
             else:
                 self._send(handle, ("candidates", candidates))
         while following < len(episodes):
-            for handle in list(self._handles):
-                if handle.worn and not handle.jobs:
-                    self._end(handle)
-                    self._start_instead(handle, candidates)
             self._hand_out(waiting, deaths)
             for handle in self._ready():
                 try:
@@ -262,8 +241,6 @@ class LocalEngine:
             for handle in self._handles:
                 if not waiting:
                     break
-                if handle.worn:
-                    continue
                 alone = deaths[waiting[0][0]] > 0 or any(deaths[job] for job in handle.jobs)
                 if len(handle.jobs) < (1 if alone else self._batch_size):
                     job, episode = waiting.popleft()
@@ -271,7 +248,6 @@ class LocalEngine:
                         handle.heard = time.monotonic()  # It had no reason to speak while idle.
                     self._send(handle, ("episode", (job, episode)))
                     handle.jobs.add(job)
-                    handle.episodes += 1
                     free = True
 
     def _ready(self) -> list[_Handle]:

@@ -20,9 +20,9 @@ from worldmodels.car_racing.task import ACTIONS
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.data.episodes import EpisodeData
 from worldmodels.models.controller import LinearController, linear_layer, with_ones
-from worldmodels.models.encoding import Encoder
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE
+from worldmodels.models.vision import vision_graph
 
 # Pulls towards the old weights where the drives leave something open. From 1 to 1,000 it makes no
 # difference to how the controller drives: docs/evolution.md.
@@ -34,21 +34,18 @@ class FeatureExtractor:
 
     Args:
         vae, memory: trained models. inputs: what the controller reads, as its `inputs`.
-        batch_size: frames encoded at once.
 
     Raises:
         WorldModelsError: V and M do not belong together.
     """
 
-    def __init__(
-        self, vae: VAE, memory: MDNRNN, *, inputs: tuple[str, ...], batch_size: int
-    ) -> None:
+    def __init__(self, vae: VAE, memory: MDNRNN, *, inputs: tuple[str, ...]) -> None:
         memory.require_vae(vae)
         self.inputs = inputs
         self.layer = linear_layer(
             inputs, latent_dim=memory.latent_dim, hidden_units=memory.hidden_units
         )
-        self._encoder = Encoder(vae, batch_size=batch_size)
+        self._vision = vision_graph(vae)
         self._feature_mean = memory.feature_mean_of(inputs)
         one_episode = tf.TensorSpec((1, None, memory.latent_dim + ACTIONS), tf.float32)
         self._hidden = tf.function(memory.lstm, input_signature=[one_episode], autograph=False)
@@ -59,7 +56,7 @@ class FeatureExtractor:
         z is the posterior's mean, also for a controller that reads samples of it. h is what M made
         of all steps before.
         """
-        z, _ = self._encoder.encode(episode.frames)
+        z, _ = self._vision(episode.frames)
         hidden = self._hidden(np.concatenate([z, episode.actions], axis=1)[None]).numpy()[0]
         parts = {"z": z, "h": np.concatenate([np.zeros_like(hidden[:1]), hidden[:-1]])}
         read: NDArray[np.float32] = np.concatenate([parts[name] for name in self.inputs], axis=1)
