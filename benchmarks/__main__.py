@@ -18,7 +18,7 @@ from benchmarks.picture import draw
 
 RESULTS = Path("benchmarks/results.json")
 PICTURE = Path("benchmarks/results.png")
-BENCHMARKS = ("simulators", "closed_loop", "shares", "training")
+BENCHMARKS = ("simulators", "encoder", "closed_loop", "shares", "training")
 
 
 def run(name: str) -> Any:
@@ -33,32 +33,34 @@ def run(name: str) -> Any:
 def table(results: dict[str, Any]) -> str:
     """The results as Markdown."""
     lines = ["| | frames a second | against gym | against EnvPool |", "|---|---|---|---|"]
-    for steps, rates in results["simulators"].items():
-        lines.append(f"| **CarRacing, one core, episodes of {steps} steps** | | | |")
+    for title, rates in sections(results).items():
+        lines.append(f"| **{title}** | | | |")
         for name, values in rates.items():
             ratios = [
-                f"{median_ratio(rates, name, to):.1f} x" if to in rates else "not installed"
+                f"{median_ratio(rates, name, to):.1f} x" if to in rates else ""
                 for to in ("gym", "EnvPool")
             ]
             lines.append(f"| {name} | {median(values):,.0f} | {ratios[0]} | {ratios[1]} |")
-    lines.append("| **closed loop: simulator, V, M and C** | | | |")
-    lines += _rows(results["closed_loop"])
-    lines.append("| **training** (M: steps of an episode a second) | | | |")
-    lines += _rows(results["training"])
     lines += ["", "| closed loop, share of the time | |", "|---|---|"]
     lines += [f"| {part} | {100 * share:.0f} % |" for part, share in results["shares"].items()]
     return "\n".join(lines)
 
 
-def _rows(rates: Rates) -> list[str]:
-    return [f"| {name} | {median(values):,.0f} | | |" for name, values in rates.items()]
+def sections(results: dict[str, Any]) -> dict[str, Rates]:
+    """What was measured side by side, by its title."""
+    return {
+        **results["simulators"],
+        "V's encoder, one core": results["encoder"],
+        "closed loop: simulator, V, M and C": results["closed_loop"],
+        "training (M: steps of an episode a second)": results["training"],
+    }
 
 
 def main(arguments: list[str] | None = None) -> None:
     argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__).parse_args(arguments)
     results = {"machine": machine(), **{name: run(name) for name in BENCHMARKS}}
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    draw(results, PICTURE)
+    draw(sections(results), results["shares"], PICTURE)
     print(results["machine"])
     print(table(results))
 

@@ -20,16 +20,19 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import Rates, in_turn
 from worldmodels.car_racing.task import CarRacingTask
-from worldmodels.models.agent import policy_maker
+from worldmodels.models.agent_policy import policy_maker
+from worldmodels.models.inference import Precision
 from worldmodels.models.memory import MDNRNN
-from worldmodels.models.vae import VAE, Precision
+from worldmodels.models.vae import VAE
+from worldmodels.models.vision import calibrate
 from worldmodels.rollouts.episode import Episode
 from worldmodels.rollouts.local_engine import LocalEngine, worker_count
 
 IMAGE_SHAPE, LATENT_DIM, HIDDEN_UNITS, MIXTURES = (60, 80), 32, 256, 5
 INPUTS = ("z", "h")
 BATCH_SIZE = 32  # the default
-BATCH_SIZES = (16, BATCH_SIZE)
+BATCH_SIZES = (8, BATCH_SIZE, 64)
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
 EPISODES = 128  # a generation of the default parameters
 SHORTEST, LONGEST = 100, 800  # steps of an episode
 CIRCLES = (0.3, -0.8, -1.0)  # steering, gas and brake before their tanh
@@ -41,7 +44,9 @@ def models(precision: Precision) -> Iterator[Path]:
     """A folder with an untrained V and M of the default size."""
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
-        VAE(IMAGE_SHAPE, LATENT_DIM, precision=precision, rng=rng).save(Path(folder) / "vae.h5")
+        vae = VAE(IMAGE_SHAPE, LATENT_DIM, precision=precision, rng=rng)
+        calibrate(vae, rng.integers(0, 256, (64, *IMAGE_SHAPE, 3)).astype(np.uint8))
+        vae.save(Path(folder) / "vae.h5")
         MDNRNN(LATENT_DIM, HIDDEN_UNITS, MIXTURES, rng=rng).save(Path(folder) / "memory.h5")
         yield Path(folder)
 
@@ -75,8 +80,10 @@ def generation(engine: LocalEngine) -> Callable[[], float]:
 
 def make_engine(folder: Path, *, batch_size: int, workers: int) -> LocalEngine:
     """An engine whose policy is the agent in `folder`."""
+    task = CarRacingTask()
+    task.prepare(IMAGE_SHAPE)
     return LocalEngine(
-        CarRacingTask(),
+        task,
         policy_maker(folder, inputs=INPUTS, latent="mean"),
         image_shape=IMAGE_SHAPE,
         batch_size=batch_size,
@@ -84,13 +91,13 @@ def make_engine(folder: Path, *, batch_size: int, workers: int) -> LocalEngine:
     )
 
 
-def closed_loop(precision: Precision, settings: list[tuple[int, int]]) -> Rates:
-    """Frames a second for each (batch size, workers)."""
+def closed_loop(settings: list[tuple[Precision, int, int]]) -> Rates:
+    """Frames a second for each (precision, batch size, workers)."""
     with ExitStack() as stack:
-        folder = stack.enter_context(models(precision))
+        folders = {name: stack.enter_context(models(name)) for name in PRECISIONS}
         subjects = {}
-        for batch_size, workers in settings:
-            engine = make_engine(folder, batch_size=batch_size, workers=workers)
+        for precision, batch_size, workers in settings:
+            engine = make_engine(folders[precision], batch_size=batch_size, workers=workers)
             stack.enter_context(engine)
             subjects[f"{precision}, batch {batch_size}, workers {workers}"] = generation(engine)
         return in_turn(subjects, rounds=ROUNDS)
@@ -98,10 +105,13 @@ def closed_loop(precision: Precision, settings: list[tuple[int, int]]) -> Rates:
 
 def main() -> None:
     cores = worker_count()
-    settings = [(batch_size, workers) for batch_size in BATCH_SIZES for workers in (1, cores)]
-    rates = closed_loop("float32", settings)
-    rates |= closed_loop("bfloat16", [(BATCH_SIZE, cores)])
-    print(json.dumps(rates))
+    settings = [
+        (precision, BATCH_SIZE, workers) for precision in PRECISIONS for workers in (1, cores)
+    ]
+    settings += [
+        ("int8", batch_size, cores) for batch_size in BATCH_SIZES if batch_size != BATCH_SIZE
+    ]
+    print(json.dumps(closed_loop(settings)))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""Draws the results: rates as bars, and the closed loop's time as one."""
+"""Draws the results: rates as dots, side by side, and the closed loop's time as bars."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import matplotlib
 
@@ -13,46 +12,36 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 COLOURS = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]
+Section = dict[str, list[float]]
 
 
-def draw(results: dict[str, Any], path: Path) -> None:
-    """Write a PNG."""
-    figure, ((simulators, closed_loop), (training, shares)) = plt.subplots(
-        2, 2, figsize=(12, 7), layout="constrained"
-    )
-    _bars(
-        simulators,
-        "CarRacing on one core, episodes of 1000 steps",
-        "frames a second",
-        results["simulators"]["1000"],
-    )
-    _bars(
-        closed_loop,
-        "Closed loop: simulator, V, M and C",
-        "frames a second",
-        results["closed_loop"],
-    )
-    _bars(training, "Training", "frames (V) or steps (M) a second", results["training"], log=True)
-    _shares(shares, results["shares"])
-    figure.savefig(path, dpi=110, metadata={"Software": ""})
+def draw(sections: dict[str, Section], shares: dict[str, float], path: Path) -> None:
+    """Write a PNG.
+
+    Args:
+        sections: what was measured side by side, by its title. shares: of the closed loop's time.
+    """
+    rows = -(-(len(sections) + 1) // 2)
+    figure, axes = plt.subplots(rows, 2, figsize=(13, 3.2 * rows), layout="constrained")
+    for place, (title, rates) in zip(axes.flat, sections.items(), strict=False):
+        _rates(place, title, rates)
+    _shares(axes.flat[len(sections)], shares)
+    for place in axes.flat[len(sections) + 1 :]:
+        place.axis("off")
+    figure.savefig(path, dpi=100, metadata={"Software": ""})
     plt.close(figure)
 
 
-def _bars(
-    axes: Axes, title: str, unit: str, rates: dict[str, list[float]], *, log: bool = False
-) -> None:
+def _rates(axes: Axes, title: str, rates: Section) -> None:
     medians = [median(values) for values in rates.values()]
-    if log:  # the length of a bar says nothing there
-        axes.plot(medians, list(rates), "o", color=COLOURS[0])
-        axes.set_xscale("log")
-        axes.grid(visible=True, axis="x", alpha=0.3)
-    else:
-        axes.barh(list(rates), medians, color=COLOURS[0])
+    axes.plot(medians, list(rates), "o", color=COLOURS[0])
+    axes.set_xscale("log")
+    axes.grid(visible=True, axis="x", alpha=0.3)
     for place, value in enumerate(medians):
         axes.annotate(
             f"{value:,.0f}", (value, place), (7, 0), textcoords="offset points", va="center"
         )
-    axes.set(title=title, xlabel=unit)
+    axes.set(title=title, xlabel="a second")
     axes.invert_yaxis()
     axes.margins(x=0.25, y=0.2)
 

@@ -1,4 +1,4 @@
-"""Where the time goes in the closed loop, as shares of it.
+"""Where the time goes in the closed loop, as shares of it, at the default precision.
 
 A worker's loop is written out here and timed part by part, on one core, at the default batch size;
 `waiting` is what the workers of a whole generation were idle for.
@@ -12,11 +12,9 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
-
-import numpy as np
-import tensorflow as tf
 
 from benchmarks.closed_loop import (
     BATCH_SIZE,
@@ -30,15 +28,14 @@ from benchmarks.closed_loop import (
     models,
 )
 from benchmarks.measure import stay_on_one_core
-from worldmodels.car_racing.frames import preprocess
-from worldmodels.car_racing.simulator import FastCarRacing
-from worldmodels.models.agent import policy_maker
-from worldmodels.models.determinism import use_one_core
-from worldmodels.models.memory import MDNRNN
-from worldmodels.models.vae import VAE
+from worldmodels.car_racing.task import CarRacingTask, EnvBatch
+from worldmodels.models.agent_policy import AgentPolicy, policy_maker
+from worldmodels.models.inference import Precision
 from worldmodels.rollouts.episode import Episode
+from worldmodels.rollouts.episode_batch import EpisodeBatch
 from worldmodels.rollouts.local_engine import worker_count
 
+PRECISION: Precision = "int8"
 STEPS = (SHORTEST + LONGEST) // 2  # the mean length of an episode in `closed_loop`
 WARM_UP = 20  # steps
 
@@ -51,21 +48,29 @@ class Clock:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
 
-    def time(self, part: str, work: Callable[..., T], *args: Any) -> T:
-        """Do some work, and count the time it took for this part."""
-        started = time.perf_counter()
-        result = work(*args)
-        self.seconds[part] += time.perf_counter() - started
-        return result
+    def timed(self, part: str, work: Callable[..., T]) -> Callable[..., T]:
+        """The same work, that counts the time it takes for this part."""
+
+        def work_and_count(*args: Any, **named: Any) -> T:
+            started = time.perf_counter()
+            result = work(*args, **named)
+            self.seconds[part] += time.perf_counter() - started
+            return result
+
+        return work_and_count
 
 
-class TimedDrawing(FastCarRacing):
-    """Says how much of its steps is drawing."""
+class TimedTask(CarRacingTask):
+    """CarRacing, on the clock."""
 
-    stopwatch = Clock()
+    clock = Clock()
 
-    def _draw_state(self) -> Any:
-        return self.stopwatch.time("drawing", super()._draw_state)
+    def make_batch(self, count: int, image_shape: tuple[int, int]) -> EnvBatch:
+        batch: Any = super().make_batch(count, image_shape)
+        batch.reset = self.clock.timed("resets", batch.reset)
+        batch.step = self.clock.timed("physics", batch.step)
+        batch.frames = self.clock.timed("drawing and resizing", batch.frames)
+        return batch
 
 
 def waiting(folder: Path) -> float:
@@ -91,44 +96,35 @@ def _children_seconds() -> float:
 
 def parts(folder: Path) -> dict[str, float]:
     """Seconds of each part of a worker's loop, for an episode in every slot."""
-    policy = policy_maker(folder, inputs=INPUTS, latent="mean")(BATCH_SIZE)
+    clock = TimedTask.clock
+    graphs = policy_maker(folder, inputs=INPUTS, latent="mean").keywords["graphs"]
+    policy = AgentPolicy(
+        BATCH_SIZE,
+        graphs=replace(
+            graphs,
+            vision=clock.timed("encoder", graphs.vision),
+            decision=clock.timed("memory and controller", graphs.decision),
+        ),
+    )
     policy.set_candidates(circling_controller())
-    vae, memory = VAE.load(folder / "vae.h5"), MDNRNN.load(folder / "memory.h5")
-    encode, remember = tf.function(vae.posterior_by_row), tf.function(memory.step)
-    state = tf.zeros((BATCH_SIZE, memory.hidden_units))
-    z = tf.zeros((BATCH_SIZE, memory.latent_dim))
-    envs = [TimedDrawing() for _ in range(BATCH_SIZE)]
-    frames = np.zeros((BATCH_SIZE, *IMAGE_SHAPE, 3), np.uint8)
-    clock = TimedDrawing.stopwatch
-    for slot, env in enumerate(envs):
+    batch = EpisodeBatch(TimedTask(), slots=BATCH_SIZE, image_shape=IMAGE_SHAPE)
+    slots = list(range(BATCH_SIZE))
+    for slot in slots:
+        batch.begin(slot, Episode(track_seed=slot))
         policy.begin(slot, Episode(track_seed=slot))
-        frame, _ = clock.time("resets", lambda env=env, slot=slot: env.reset(seed=slot))
-        frames[slot] = preprocess(frame, IMAGE_SHAPE)
     resets = clock.seconds["resets"]
     for step in range(WARM_UP + STEPS):
         if step == WARM_UP:
             clock.seconds.clear()
-        actions = clock.time("policy", policy.act, frames)
-        clock.time("encoder", lambda: encode(frames)[0].numpy())
-        clock.time("memory", lambda actions=actions: remember(z, actions, state, state)[0].numpy())
-        for slot, env in enumerate(envs):
-            frame, *_ = clock.time("env", env.step, actions[slot].astype(np.float64))
-            frames[slot] = clock.time("resizing", preprocess, frame, IMAGE_SHAPE)
-    seconds = clock.seconds
-    return {
-        "physics": seconds["env"] - seconds["drawing"],
-        "drawing": seconds["drawing"],
-        "resizing": seconds["resizing"],
-        "resets": resets,
-        "encoder": seconds["encoder"],
-        "memory": seconds["memory"],
-        "controller": seconds["policy"] - seconds["encoder"] - seconds["memory"],
-    }
+            started = time.perf_counter()
+        batch.step(slots, policy.act(batch.frames(slots), slots))
+    seconds = {**clock.seconds, "resets": resets}
+    others = time.perf_counter() - started - sum(clock.seconds.values())
+    return {**seconds, "Python": others}
 
 
 def main() -> None:
-    use_one_core()
-    with models("float32") as folder:
+    with models(PRECISION) as folder:
         idle = waiting(folder)
         stay_on_one_core()
         seconds = parts(folder)

@@ -1,4 +1,4 @@
-"""Frames a second of CarRacing, on one core: gym's, EnvPool's, this project's two, and no drawing.
+"""Frames a second of CarRacing, on one core: gym's, gymnasium's, EnvPool's, and this project's.
 
 A frame is a step of physics, the picture, its crop to 84 rows and its resize to 60 x 80; resets
 are included. All drive by the same actions; EnvPool's tracks are others.
@@ -9,32 +9,31 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gym.envs.box2d.car_racing import CarRacing
 from numpy.typing import NDArray
 
 from benchmarks.measure import Rates, in_turn, stay_on_one_core
-from worldmodels.car_racing.environment import FastCarRacing as CompiledFastCarRacing
+from worldmodels.car_racing.environment import FastCarRacing
 from worldmodels.car_racing.frames import preprocess
-from worldmodels.car_racing.simulator import CarRacing, FastCarRacing
 from worldmodels.car_racing.world import Races
 from worldmodels.rollouts.policies import BrownianPolicy
 
 IMAGE_SHAPE = (60, 80)
-ENVPOOL = Path(".venv-envpool")
 ROUNDS = 5
-MANY = 32  # environments stepped in turn, as a rollout worker steps them
-
-
-class Undrawn(CarRacing):
-    """gym's CarRacing without any drawing: what is left is physics, track and reward."""
-
-    def _render(self, mode: str) -> NDArray[np.uint8]:
-        return np.zeros((96, 96, 3), np.uint8)
+MANY = 32  # cars in one call, as a rollout worker has them
+CARS = (1, 4, 16, 64, 256, 1024)
+FORMER = "dad971f"  # the last commit with the simulator over gym's physics
+CHILD = Path(__file__).with_name("simulator_child.py")
+RESETS = 20  # a measurement
 
 
 def actions(steps: int) -> NDArray[np.float64]:
@@ -42,32 +41,36 @@ def actions(steps: int) -> NDArray[np.float64]:
     return BrownianPolicy(1).script(steps, rng=np.random.default_rng(0))
 
 
-def drive(envs: list[Any], steps: int) -> Callable[[], float]:
-    """Measures an episode of `steps` in each environment, frames a second; new tracks each time."""
+def drive(env: Any, steps: int, *, resized: bool = True) -> Callable[[], float]:
+    """Measures an episode, frames a second; a new track each time."""
     script = actions(steps)
     seed = iter(range(10**9))
-    for env in envs:
-        env.reset(seed=next(seed))
-        env.step(script[0])
+    env.reset(seed=next(seed))
+    env.step(script[0])
 
     def measure() -> float:
         started = time.perf_counter()
-        for env in envs:
-            preprocess(env.reset(seed=next(seed))[0], IMAGE_SHAPE)
+        env.reset(seed=next(seed))
         for action in script:
-            for env in envs:
-                frame, _, terminated, truncated, _ = env.step(action)
-                if terminated or truncated:
-                    frame, _ = env.reset(seed=next(seed))
+            frame, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                frame, _ = env.reset(seed=next(seed))
+            if resized:
                 preprocess(frame, IMAGE_SHAPE)
-        return len(envs) * steps / (time.perf_counter() - started)
+        return steps / (time.perf_counter() - started)
 
     return measure
 
 
-def drive_together(count: int, steps: int) -> Callable[[], float]:
-    """The same of so many compiled races, stepped, drawn and resized in one call."""
-    races, indices = Races(count), np.arange(count)
+def drive_together(
+    count: int, steps: int, *, threads: int = 1, drawn: bool = True, from_reset: bool = True
+) -> Callable[[], float]:
+    """The same of so many races, stepped, drawn and resized in one call.
+
+    Args:
+        from_reset: do the first resets count, too?
+    """
+    races, indices = Races(count, threads=threads), np.arange(count)
     script = actions(steps)
     seed = iter(range(10**9))
 
@@ -79,11 +82,14 @@ def drive_together(count: int, steps: int) -> Callable[[], float]:
         started = time.perf_counter()
         for index in range(count):
             begin(index)
+        if not from_reset:
+            started = time.perf_counter()
         for action in script:
             _, ends = races.step(indices, np.tile(action, (count, 1)))
             for ended in np.flatnonzero(ends):
                 begin(int(ended))
-            races.resized(indices, IMAGE_SHAPE)
+            if drawn:
+                races.resized(indices, IMAGE_SHAPE)
         return count * steps / (time.perf_counter() - started)
 
     begin(0)
@@ -92,21 +98,37 @@ def drive_together(count: int, steps: int) -> Callable[[], float]:
     return measure
 
 
-class EnvPool:
-    """EnvPool's CarRacing in a process of its own, as it brings another gym."""
+def reset(env: Any) -> Callable[[], float]:
+    """Measures resets a second."""
+    seed = iter(range(10**9))
+    env.reset(seed=next(seed))
 
-    def __init__(self, steps: int) -> None:
+    def measure() -> float:
+        started = time.perf_counter()
+        for _ in range(RESETS):
+            env.reset(seed=next(seed))
+        return RESETS / (time.perf_counter() - started)
+
+    return measure
+
+
+class Elsewhere:
+    """A CarRacing in a process of its own, as it brings another gym or another version."""
+
+    def __init__(self, subject: str, python: str, steps: int, *, path: str = "") -> None:
         self._process = subprocess.Popen(
-            [str(ENVPOOL / "bin/python"), str(Path(__file__).with_name("envpool_child.py"))],
+            [python, str(CHILD)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            env={**os.environ, "PYTHONPATH": path},
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._to, self._from = self._process.stdin, self._process.stdout
-        self._say({"steps": steps, "image_shape": IMAGE_SHAPE, "actions": actions(steps).tolist()})
+        told = {"subject": subject, "steps": steps, "actions": actions(steps).tolist()}
+        self._say({**told, "image_shape": IMAGE_SHAPE})
 
     def measure(self) -> float:
         """An episode, frames a second."""
@@ -118,25 +140,66 @@ class EnvPool:
         self._to.flush()
 
 
+@contextmanager
+def former() -> Iterator[str | None]:
+    """A folder with the package as it was at `FORMER`; None where git does not have it."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive = subprocess.run(
+            ["git", "archive", FORMER, "worldmodels"], capture_output=True, check=False
+        )
+        if archive.returncode == 0:
+            subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
+        yield folder if archive.returncode == 0 else None
+
+
 def simulators(steps: int, *, rounds: int = ROUNDS) -> Rates:
-    """Frames a second in episodes of `steps`, one environment in the process."""
-    subjects = {
-        "gym": drive([CarRacing()], steps),
-        "FastCarRacing": drive([FastCarRacing()], steps),
-        f"FastCarRacing, {MANY} in turn": drive([FastCarRacing() for _ in range(MANY)], steps),
-        "physics alone": drive([Undrawn()], steps),
-        "compiled": drive([CompiledFastCarRacing()], steps),
-        f"compiled, {MANY} in one call": drive_together(MANY, steps),
+    """Frames a second in episodes of `steps`, on one core."""
+    with ExitStack() as stack:
+        subjects = {
+            "gym": drive(CarRacing(), steps),
+            "FastCarRacing": drive(FastCarRacing(), steps),
+            "FastCarRacing, not resized": drive(FastCarRacing(), steps, resized=False),
+            f"{MANY} in one call": drive_together(MANY, steps),
+            f"{MANY} in one call, not drawn": drive_together(MANY, steps, drawn=False),
+        }
+        if folder := stack.enter_context(former()):
+            subjects["the former FastCarRacing"] = Elsewhere(
+                "former", sys.executable, steps, path=folder
+            ).measure
+        for name in ("gymnasium", "EnvPool"):
+            python = Path(f".venv-{name.lower()}/bin/python")
+            if python.with_name("python").exists():
+                subjects[name] = Elsewhere(name, str(python), steps).measure
+        return in_turn(subjects, rounds=rounds)
+
+
+def growth(steps: int) -> dict[str, Rates]:
+    """How the rate grows with cars on one core, and with threads on all cores that there are;
+    resets are left out, as tracks are made one by one."""
+    by_cars = {f"cars {count}": drive_together(count, steps, from_reset=False) for count in CARS}
+    rates = {"cars": in_turn(by_cars, rounds=3)}
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    by_threads = {
+        f"threads {threads}": drive_together(64, steps, threads=threads, from_reset=False)
+        for threads in (1, os.cpu_count() or 1)
     }
-    if (ENVPOOL / "ready").exists():
-        subjects["EnvPool"] = EnvPool(steps).measure
-    return in_turn(subjects, rounds=rounds)
+    return {**rates, "threads": in_turn(by_threads, rounds=3)}
 
 
 def main() -> None:
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     stay_on_one_core()
-    print(json.dumps({str(steps): simulators(steps) for steps in (1000, 200)}))
+    measured: dict[str, Rates] = {
+        f"CarRacing, one core, episodes of {steps} steps": simulators(steps)
+        for steps in (1000, 200)
+    }
+    resets = {"gym": reset(CarRacing()), "FastCarRacing": reset(FastCarRacing())}
+    measured["resets, one core"] = in_turn(resets, rounds=ROUNDS)
+    grown = growth(200)
+    measured["cars in one call, one core, without resets"] = grown["cars"]
+    measured["64 cars in one call, all cores, without resets"] = grown["threads"]
+    print(json.dumps(measured))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from benchmarks.measure import in_turn
 from worldmodels.car_racing.task import ACTIONS
 from worldmodels.models.determinism import make_deterministic
 from worldmodels.models.memory import MDNRNN
-from worldmodels.models.vae import VAE, Precision
+from worldmodels.models.vae import VAE
 from worldmodels.training import memory_training, vae_training
 
 FRAMES_PER_BATCH = 64
@@ -24,10 +24,10 @@ STEPS = 20  # of training a measurement
 ROUNDS = 5
 
 
-def vae_training_steps(precision: Precision) -> Callable[[], float]:
+def vae_training_steps() -> Callable[[], float]:
     """Measures some training steps, frames a second."""
     rng = np.random.default_rng(0)
-    vae = VAE(IMAGE_SHAPE, LATENT_DIM, precision=precision, rng=rng)
+    vae = VAE(IMAGE_SHAPE, LATENT_DIM, rng=rng)
     step = vae_training.training_step(vae, keras.optimizers.Adam(1e-4), kl_tolerance=0.5, beta=1.0)
     frames = tf.constant(rng.integers(0, 256, (FRAMES_PER_BATCH, *IMAGE_SHAPE, 3), np.uint8))
     noise = tf.constant(rng.standard_normal((FRAMES_PER_BATCH, LATENT_DIM), np.float32))
@@ -61,8 +61,7 @@ def _measured(step: Callable[[], tf.Tensor], size: int) -> Callable[[], float]:
 def main() -> None:
     make_deterministic(seed=0)
     subjects = {
-        "VAE, float32": vae_training_steps("float32"),
-        "VAE, bfloat16": vae_training_steps("bfloat16"),
+        "VAE": vae_training_steps(),
         "memory": memory_training_steps(),
     }
     print(json.dumps(in_turn(subjects, rounds=ROUNDS)))
