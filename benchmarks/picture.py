@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 COLOURS = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]
+WIDE = 30  # times the lowest rate is the highest, from which on the axis is logarithmic
 Section = dict[str, list[float]]
 
 
@@ -35,7 +36,8 @@ def draw(sections: dict[str, Section], shares: dict[str, float], path: Path) -> 
 def _rates(axes: Axes, title: str, rates: Section) -> None:
     medians = [median(values) for values in rates.values()]
     axes.plot(medians, list(rates), "o", color=COLOURS[0])
-    axes.set_xscale("log")
+    if max(medians) > WIDE * min(medians):
+        axes.set_xscale("log")
     axes.grid(visible=True, axis="x", alpha=0.3)
     for place, value in enumerate(medians):
         axes.annotate(
@@ -44,6 +46,8 @@ def _rates(axes: Axes, title: str, rates: Section) -> None:
     axes.set(title=title, xlabel="a second")
     axes.invert_yaxis()
     axes.margins(x=0.25, y=0.2)
+    if axes.get_xscale() == "linear":
+        axes.set_xlim(left=0)
 
 
 def _shares(axes: Axes, shares: dict[str, float]) -> None:
