@@ -47,7 +47,7 @@ def _rates(axes: Axes, title: str, rates: Section) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.25, y=0.2)
     if axes.get_xscale() == "linear":
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, 1.2 * max(medians))
 
 
 def _shares(axes: Axes, shares: dict[str, float]) -> None:
