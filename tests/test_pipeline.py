@@ -190,16 +190,18 @@ def test_a_refused_value_costs_nothing(project: Project) -> None:
 
 
 def test_another_latent_dim_reruns_what_depends_on_it(project: Project) -> None:
-    output = project.run("dvc", "exp", "run", "-S", "vae.latent_dim=8")
+    # Shorter drives, too: agents of the tiny preset may score the same, which DVC would not show.
+    changes = ("vae.latent_dim=8", "evaluation.steps=60")
+    output = project.run("dvc", "exp", "run", *(f"-S{change}" for change in changes))
     assert stages_run(output) == [
         name for name in STAGES if name not in ("sample@first", "sample_driving")
     ]
     for command, names in (
-        (("dvc", "metrics", "diff"), ("val_elbo_second", "r2_distance", "val_nll_second")),
+        (("dvc", "metrics", "diff"), ("val_elbo_second", "r2_distance", "return_mean")),
         (("dvc", "params", "diff"), ("vae.latent_dim",)),
         (
             ("make", "-o", "setup", "experiments"),
-            ("vae.latent_dim", "val_return_second", "return_"),
+            ("vae.latent_dim", "return_mean"),
         ),
     ):
         table = project.run(*command)
