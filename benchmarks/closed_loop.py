@@ -1,8 +1,9 @@
 """Frames a second of the rollout engine with V, M and C acting: what evolution runs on.
 
 The models are of the default size, their weights as they are before training, and the candidates
-drive in circles; speed does not depend on that. What is measured is a whole generation, its last
-stragglers and its tracks' making included, with episodes of many lengths, as patience makes them.
+slide in circles, which costs the physics more than driving does. What is measured is a whole
+generation, its last stragglers and its tracks' making included, with episodes of many lengths, as
+patience makes them.
 """
 
 from __future__ import annotations
