@@ -10,7 +10,7 @@ import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -160,6 +160,11 @@ def tiny_memory() -> MDNRNN:
     memory = MDNRNN(4, 8, 2, rng=np.random.default_rng(2))
     memory.feature_mean = np.random.default_rng(3).normal(size=12, scale=0.1).astype(np.float32)
     return memory
+
+
+def distance(got: NDArray[Any], expected: NDArray[Any]) -> float:
+    """Root mean square of what they differ by, as a share of what is expected."""
+    return float(np.sqrt(np.square(got - expected).mean() / np.square(expected).mean()))
 
 
 class PluggedOut(Checkpoint):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import distance
 from numpy.typing import NDArray
 from project import ROOT
 
@@ -131,11 +132,6 @@ def test_without_openvino_a_decision_has_the_same_bits_in_any_batch(
     function, specs, inputs = decision(make_memory(latent_dim, hidden_units), ROWS)
     graph = TensorFlowGraph(function, specs)
     require_rows_alone(graph, inputs, graph(*inputs))
-
-
-def distance(got: NDArray[Any], expected: NDArray[Any]) -> float:
-    """Root mean square of what they differ by, as a share of what is expected."""
-    return float(np.sqrt(np.square(got - expected).mean() / np.square(expected).mean()))
 
 
 @needs_openvino

@@ -6,12 +6,12 @@ import copy
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import distance
 from numpy.typing import NDArray
 
 from worldmodels.core.errors import WorldModelsError
@@ -67,11 +67,6 @@ def keras_maps(vae: VAE, frames: NDArray[np.uint8]) -> list[NDArray[np.float32]]
     outputs = [layer.output for layer in convolutions(vae)]
     maps = keras.Model(vae.encoder.inputs, outputs)(tf.constant(frames / 255.0, tf.float32))
     return [each.numpy() for each in maps]
-
-
-def distance(got: NDArray[Any], expected: NDArray[Any]) -> float:
-    """Root mean square of what they differ by, as a share of what is expected."""
-    return float(np.sqrt(np.square(got - expected).mean() / np.square(expected).mean()))
 
 
 @SIZES
