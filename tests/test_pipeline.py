@@ -206,7 +206,10 @@ def test_another_latent_dim_reruns_what_depends_on_it(project: Project) -> None:
         name for name in STAGES if name not in ("sample@first", "sample_driving")
     ]
     for command, names in (
-        (("dvc", "metrics", "diff"), ("val_elbo_second", "r2_distance", "return_mean")),
+        (
+            ("dvc", "metrics", "diff"),
+            ("val_elbo_second", "r2_distance", "val_nll_second", "return_mean"),
+        ),
         (("dvc", "params", "diff"), ("vae.latent_dim",)),
         (("make", "-o", "setup", "experiments"), ("vae.latent_dim", *scores_that_differ(project))),
     ):
