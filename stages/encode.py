@@ -39,7 +39,7 @@ def main(round_: Round) -> None:
     with writer, Progress(stage, files.rows, "frames") as progress:
         for episode in chain.from_iterable(map(read_episodes, round_.all_episodes)):
             mean, log_var = encode(episode.frames)
-            writer.write(mean, log_var, episode.actions)
+            writer.write(mean, log_var, episode.actions, episode.progress, episode.reason)
             sums += mean.sum(axis=0, dtype=np.float64)
             squares += np.square(mean, dtype=np.float64).sum(axis=0)
             kl += 0.5 * float((np.square(mean) + np.exp(log_var) - 1 - log_var).sum())

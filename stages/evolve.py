@@ -1,4 +1,4 @@
-"""Evolve a round's linear controller by CMA-ES, in the environment."""
+"""Evolve a round's linear controller by CMA-ES, in the environment or in M's dream."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.core.metrics import write_curve, write_metrics
 from worldmodels.core.params import BaseParams, load_group
 from worldmodels.core.progress import Progress, announce
+from worldmodels.dream.dream_engine import DreamEngine
+from worldmodels.dream.dream_params import DreamParams
+from worldmodels.dream.starts import dream_starts
 from worldmodels.models.agent_policy import policy_maker
 from worldmodels.models.controller import LinearController, linear_layer
 from worldmodels.models.determinism import hide_gpu
@@ -22,8 +25,10 @@ from worldmodels.models.vae import VAE
 from worldmodels.pipeline.rounds import Round, chosen_round
 from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.rollouts.engine import make_engine
+from worldmodels.rollouts.local_engine import worker_count
 from worldmodels.training.controller_params import ControllerParams
 from worldmodels.training.evolution import (
+    Dream,
     Generation,
     best_validated,
     evolve,
@@ -37,6 +42,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     base = load_group("base", BaseParams)
     env = load_group("env", EnvParams)
     params = load_group("controller", ControllerParams, round_name=round_.name)
+    dreaming = load_group("dream", DreamParams, round_name=round_.name)
     hide_gpu()
     VAE.load(f"{round_.models}/vae.h5").require_image_shape(env.image_shape)
     memory = MDNRNN.load(f"{round_.models}/memory.h5")
@@ -49,10 +55,19 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
         tracks = f"the hardest {params.episodes} of {params.tracks_per_generation} tracks"
     if params.finalist_episodes:
         tracks += f", the better {params.finalists} on {params.finalist_episodes} more"
+    in_dream = 0 if params.environment == "car_racing" else dreaming.generations
+    in_reality = 0 if params.environment == "dream" else params.generations
     announce(
         checkpoint.stage,
-        f"{params.generations} generations of {params.population} candidates on "
-        f"{tracks}, {layer.parameters} parameters each",
+        " and ".join(
+            f"{generations} generations {place}"
+            for generations, place in (
+                (in_dream, f"on {params.episodes} dreams"),
+                (in_reality, f"on {tracks}"),
+            )
+            if generations
+        )
+        + f", of {params.population} candidates with {layer.parameters} parameters each",
     )
 
     def controller(generation: Generation) -> LinearController:
@@ -68,9 +83,29 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
         image_shape=env.image_shape,
         batch_size=params.batch_size,
     )
-    progress = Progress(checkpoint.stage, params.generations, "generations", done=driven)
+    generations_in_all = in_dream + in_reality
+    progress = Progress(checkpoint.stage, generations_in_all, "generations", done=driven)
+    dream = None
+    if in_dream:
+        dream_engine = DreamEngine(
+            memory,
+            dream_starts(
+                memory,
+                round_.latents,
+                moments=dreaming.moments,
+                warm_up=dreaming.warm_up,
+                failures=dreaming.failures,
+                seed=base.seed,
+            ),
+            dreaming,
+            inputs=params.inputs,
+            threads=worker_count(),
+        )
+        dream = Dream(dream_engine, in_dream)
     with engine, progress:
-        run = evolve(params, engine, starts=list(starts.values()), seed=base.seed, log=log)
+        run = evolve(
+            params, engine, starts=list(starts.values()), seed=base.seed, log=log, dream=dream
+        )
         for generation in run:
             generations.append(generation)
             controller(generation).save(checkpoint.folder / CURRENT)
@@ -99,7 +134,8 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     write_metrics(
         f"{round_.metrics}/evolution.json",
         {
-            "generations": params.generations,
+            "generations": in_reality,
+            "dream_generations": in_dream,
             "frames": generations[-1].frames,
             "best_generation": best.generation,
             "sigma": generations[-1].sigma,

@@ -40,7 +40,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
         checkpoint.stage,
         f"{params.episodes} episodes of at most {params.steps} steps by the {params.policy} policy",
     )
-    policy, candidates = _driver(params, round_)
+    policy, candidates = _driver(params, round_, seed=base.seed)
     if any(params.noise):
         policy = partial(noisy_policy, policy=policy, noise=params.noise, noisy=params.noisy_seeds)
     summary = record_episodes(
@@ -68,7 +68,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
 
 
 def _driver(
-    params: SamplingParams, round_: Round
+    params: SamplingParams, round_: Round, *, seed: int
 ) -> tuple[Callable[[int], Policy], NDArray[np.float64] | None]:
     """Who drives, for an engine: a maker of policies, and the candidates for them."""
     if params.policy != "agent":
@@ -77,7 +77,7 @@ def _driver(
     models = round_.previous.models
     controller = LinearController.load(f"{models}/controller.h5")
     maker = policy_maker(models, inputs=controller.inputs, latent=controller.latent)
-    return maker, controller.parameters[None]
+    return maker, params.candidates(controller.parameters, seed=seed)
 
 
 if __name__ == "__main__":

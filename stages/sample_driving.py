@@ -34,7 +34,7 @@ def main() -> None:
     ) as writer:
         for episode, speed in driving_episodes(params, seed=base.seed):
             outcome = drive(batch, episode, speed=speed)
-            writer.write(outcome.recorded, outcome.reason)
+            writer.write(outcome.recorded)
             summary.add(outcome.recorded)
     write_metrics("metrics/driving.json", summary.metrics())
 

@@ -56,7 +56,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     memory.feature_mean = measure_feature_mean(memory, params, sequences, training)
     memory.save(f"{round_.models}/memory.h5")
     write_curve(f"{round_.metrics}/memory_curve.csv", curve)
-    val_nll = curve[-1]["val_loss"]
+    val_nll = curve[-1]["val_nll"]
     write_metrics(f"{round_.metrics}/memory.json", {round_.metric("val_nll"): val_nll})
 
 

@@ -1,4 +1,4 @@
-"""Fit the VAE to the frames of a round's episodes."""
+"""Fit the VAE to the frames of a round's episodes, or keep that of the round before."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from worldmodels.models.vae import VAE, VAEParams
 from worldmodels.models.vision import CALIBRATION_FRAMES, calibrate
 from worldmodels.pipeline.rounds import Round, chosen_round
 from worldmodels.pipeline.stage_run import run_resumable_stage
-from worldmodels.training.loop import best_epoch
 from worldmodels.training.vae_training import fit_vae, validator
 
 PICTURES = 10  # frames in the grid of reconstructions
@@ -51,7 +50,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
         vae = VAE(env.image_shape, params.latent_dim, precision=params.precision, rng=rng)
     rows = fit_vae(vae, params, training, validation, seed=base.seed, checkpoint=checkpoint)
     curve = list(rows)
-    if params.precision == "int8":
+    if params.epochs and params.precision == "int8":
         calibrate(vae, _some(training, CALIBRATION_FRAMES))
     vae.save(f"{round_.models}/vae.h5")
     write_curve(f"{round_.metrics}/vae_curve.csv", curve)
@@ -63,7 +62,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
         for name, one in ages.items()
     }
     write_metrics(f"{round_.metrics}/vae_held_out.json", {"held_out_mse": measured})
-    best = curve[best_epoch(curve) - 1]
+    best = min(curve, key=lambda row: row["val_loss"])
     write_metrics(f"{round_.metrics}/vae.json", {round_.metric("val_elbo"): best["val_elbo"]})
     shown = _held_out(files, held_out, maximum=PICTURES, seed=base.seed)
     frames = next(iter(shown.epoch(0))).numpy()

@@ -49,15 +49,14 @@ def _outcome(
         steps = np.arange(length)
         frames[:, 0, 0] = np.stack([np.full(length, index), steps // 256, steps % 256], axis=1)
     episode = Episode(track_seed=100 + index, steps=length, record=True)
-    ended = np.arange(length) == length - 1
     recording = EpisodeData(
         episode.track_seed,
         frames,
         rng.uniform(-1, 1, (length, 3)).astype(np.float32),
         rng.normal(size=length).astype(np.float32),
-        ended & (reason == "off_field"),
-        ended & (reason != "off_field"),
+        rng.integers(0, 3, length).astype(np.float32),
         rng.normal(size=(length, len(COLUMNS))).astype(np.float32),
+        reason,
     )
     return Outcome(episode, float(recording.rewards.sum()), length, 3, reason, recording)
 
@@ -90,7 +89,7 @@ def _write_episodes(
         privileged_columns=COLUMNS,
     ) as writer:
         for outcome in outcomes:
-            writer.write(outcome.recorded, outcome.reason)
+            writer.write(outcome.recorded)
     return outcomes
 
 

@@ -20,6 +20,7 @@ from worldmodels.training.evolution_log import EvolutionLog
 DIMENSIONS = 5
 
 PARAMS = ControllerParams(
+    environment="car_racing",
     inputs=("z", "h"),
     latent="mean",
     population=8,

@@ -97,7 +97,8 @@ def sources(folder: Path) -> list[Source]:
     conftest._write_episodes(folder, [3, 1, 40])
     with LatentWriter(folder / "latents.h5", 12, 2, vae_digest="abc") as writer:
         for steps in (5, 1, 6):
-            writer.write(np.ones((steps, 2)), np.ones((steps, 2)), np.ones((steps, 3)))
+            columns = (np.ones((steps, size)) for size in (2, 2, 3))
+            writer.write(*columns, np.ones(steps), "off_field")
     VAE((32, 32), 1, rng=np.random.default_rng(0)).save(folder / "vae.h5")
     MDNRNN(2, 3, 2, rng=np.random.default_rng(0)).save(folder / "memory.h5")
     LinearController(np.ones((5, 3), np.float32), ("z",), "mean").save(folder / "controller.h5")

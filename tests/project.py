@@ -36,6 +36,8 @@ STAGES = [  # in the order in which DVC runs them
     "evolve@second",
     "sample_driving",
     "inspect_vision",
+    "inspect_memory",
+    "film_dream",
     "evaluate",
 ]
 

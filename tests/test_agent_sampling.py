@@ -179,11 +179,35 @@ def test_the_second_half_of_the_tracks_is_driven_with_noise(episodes: int, noisy
         patience=None,
         random_start=True,
         noise=SPREAD,
+        weight_noise=0.0,
         first_seed=600,
     )
     tracks = [episode.track_seed for episode in sampling_episodes(params, seed=0)]
     assert list(params.noisy_seeds) == tracks[-noisy:]
     assert len(tracks) == episodes
+
+
+def test_every_other_track_of_the_first_half_is_driven_with_other_weights() -> None:
+    params = SamplingParams(
+        policy="agent",
+        episodes=8,
+        steps=40,
+        patience=None,
+        random_start=True,
+        noise=SPREAD,
+        weight_noise=0.5,
+        first_seed=600,
+    )
+    episodes = sampling_episodes(params, seed=0)
+    assert [episode.candidate for episode in episodes] == [0, 1, 0, 2, 0, 0, 0, 0]
+    weights = np.arange(1000.0)
+    candidates = params.candidates(weights, seed=0)
+    assert candidates.shape == (3, 1000)
+    assert np.array_equal(candidates[0], weights)
+    for others in (candidates[1] - weights, candidates[2] - weights, candidates[1] - candidates[2]):
+        assert 0.4 < others.std() < 0.8
+    assert np.array_equal(params.candidates(weights, seed=0), candidates)
+    assert not np.array_equal(params.candidates(weights, seed=1)[1], candidates[1])
 
 
 class InThisProcess:
@@ -235,7 +259,7 @@ def test_the_stage_stores_half_of_the_drives_as_the_agent_s_own_and_half_with_no
     Path("params.yaml").write_text(
         "base: {seed: 0, validation_share: 0.1}\nenv: {image_shape: [32, 32]}\n"
         "sampling: {policy: brownian, episodes: 4, steps: 12, patience: null, "
-        "random_start: true, noise: [0, 0, 0], first_seed: 1000}\n"
+        "random_start: true, noise: [0, 0, 0], weight_noise: 0, first_seed: 1000}\n"
         "rounds: {second: {after: first, sampling: {policy: agent, "
         "noise: [0.3, 0.2, 0.1], first_seed: 6000}}}\n"
     )

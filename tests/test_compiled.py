@@ -6,9 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import pytest
 from project import ROOT
+
+from worldmodels.car_racing.compiled import cache_folder
 
 RUN = """
 from worldmodels.car_racing.compiled import cache_folder
@@ -79,3 +83,26 @@ def test_nothing_is_written_beside_the_sources(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "worldmodels", tmp_path / "worldmodels")
     run(tmp_path, tmp_path / "cache")
     assert not list((tmp_path / "worldmodels").rglob("*.nb?"))
+
+
+def test_without_a_home_that_can_be_written_to_the_temporary_folder_has_the_machine_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = cache_folder()
+    assert folder.parent == tmp_path / f"worldmodels-{os.getuid()}"
+    assert folder.parent.stat().st_mode & 0o777 == 0o700
+    assert cache_folder() == folder
+
+
+def test_another_user_s_temporary_folder_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    theirs = cache_folder().parent
+    monkeypatch.setattr(os, "getuid", lambda: theirs.stat().st_uid + 1)
+    (tmp_path / f"worldmodels-{os.getuid()}").mkdir()
+    assert cache_folder().parent.parent == tmp_path
+    assert cache_folder().parent not in (theirs, tmp_path / f"worldmodels-{os.getuid()}")

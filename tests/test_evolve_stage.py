@@ -24,13 +24,16 @@ PARAMS_YAML = """\
 base: {seed: 0, validation_share: 0.1}
 env: {image_shape: [32, 32]}
 controller:
-  {inputs: [z, h], latent: sample, population: 4, episodes: 1, generations: 3, steps: 5,
-   sigma: 0.1, max_sigma: 0.2, patience: null, batch_size: 2, first_seed: 0, validation_every: 1,
-   validation_episodes: 2, validation_first_seed: 1000, covariance: full, restart_every: null,
-   weight_decay: 0.0, finalist_episodes: 0, track_pool: 1}
+  {environment: car_racing, inputs: [z, h], latent: sample, population: 4, episodes: 1,
+   generations: 3, steps: 5, sigma: 0.1, max_sigma: 0.2, patience: null, batch_size: 2,
+   first_seed: 0, validation_every: 1, validation_episodes: 2, validation_first_seed: 1000,
+   covariance: full, restart_every: null, weight_decay: 0.0, finalist_episodes: 0, track_pool: 1}
+dream:
+  {generations: 1, temperature: 1.0, steps: 5, later_weight: 1.0, moments: 4, warm_up: 2,
+   failures: 0.0}
 rounds:
-  first: {after: none, controller: {}}
-  second: {after: first, controller: {sigma: 0.05, generations: 2, first_seed: 500}}
+  first: {after: none, controller: {}, dream: {}}
+  second: {after: first, controller: {sigma: 0.05, generations: 2, first_seed: 500}, dream: {}}
 """
 
 

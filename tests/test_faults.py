@@ -60,12 +60,14 @@ def write_shard(folder: Path, make_outcome: MakeOutcome) -> None:
         image_shape=(96, 96),
         privileged_columns=COLUMNS,
     ) as writer:
-        writer.write(outcome.recorded, outcome.reason)
+        writer.write(outcome.recorded)
 
 
 def write_latents(folder: Path, _: MakeOutcome) -> None:
     with LatentWriter(folder / "latents.h5", 10_000, 32, vae_digest="") as writer:
-        writer.write(noise(10_000, 32), noise(10_000, 32), noise(10_000, 3))
+        rows = 10_000
+        columns = noise(rows, 32), noise(rows, 32), noise(rows, 3), noise(rows)
+        writer.write(*columns, "time_limit")
 
 
 def write_model(folder: Path, _: MakeOutcome) -> None:

@@ -47,11 +47,11 @@ def main():
     VAE((32, 32), 4, rng=rng).save("models/vae.h5")
     MDNRNN(4, 8, 2, rng=rng).save("models/memory.h5")
     params = ControllerParams(
-        inputs=("z", "h"), latent="mean", population=4, episodes=1, generations=int(sys.argv[1]),
-        steps=10, sigma=0.1, max_sigma=0.2, patience=None, batch_size=4, first_seed=0,
-        validation_every=50, validation_episodes=1, validation_first_seed=100_000,
-        covariance="full", restart_every=None, weight_decay=0.0, finalist_episodes=0,
-        track_pool=1,
+        environment="car_racing", inputs=("z", "h"), latent="mean", population=4, episodes=1,
+        generations=int(sys.argv[1]), steps=10, sigma=0.1, max_sigma=0.2, patience=None,
+        batch_size=4, first_seed=0, validation_every=50, validation_episodes=1,
+        validation_first_seed=100_000, covariance="full", restart_every=None, weight_decay=0.0,
+        finalist_episodes=0, track_pool=1,
     )
     policy = policy_maker("models", inputs=("z", "h"), latent="mean")
     sizes = (CarRacingTask(), policy)

@@ -40,6 +40,8 @@ OUTPUTS = {
         "metrics/vision_dimensions.png",
         "metrics/vision_reconstructions.png",
     ],
+    "inspect_memory": ["metrics/dreams.json", "metrics/dreams.png"],
+    "film_dream": ["data/dream.mp4", "metrics/dream.png"],
     "encode first": ["data/latents/first.h5", "metrics/first/encode.json"],
     "train_memory first": ["models/first/memory.h5"],
     "evolve first": ["models/first/controller.h5"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import h5py
@@ -13,6 +14,7 @@ from conftest import WriteEpisodes
 from numpy.typing import NDArray
 from project import FIRST, SECOND
 
+from worldmodels.car_racing.task import EndReason
 from worldmodels.data.hdf5_files import seal
 from worldmodels.data.latents import FORMAT, LatentFileError, LatentSequences, LatentWriter
 from worldmodels.models.decoding import Decoder
@@ -25,12 +27,20 @@ LENGTHS = [1, 2, 7, 30, 6, 11]
 WINDOW = 5
 
 
-def write_latents(path: Path, lengths: list[int] = LENGTHS) -> None:
+def write_latents(
+    path: Path,
+    lengths: list[int] = LENGTHS,
+    *,
+    reasons: Sequence[EndReason] = (),
+    progress: Callable[[int], NDArray[np.float32]] = lambda length: np.ones(length, np.float32),
+) -> None:
     """Means, log variances and actions that say their episode and step: 1000 * episode + step."""
     with LatentWriter(path, sum(lengths), 2, vae_digest="abc") as writer:
         for episode, length in enumerate(lengths):
             place = 1000.0 * episode + np.arange(length, dtype=np.float32)[:, None]
-            writer.write(np.tile(place, 2), np.tile(place + 0.25, 2), np.tile(place + 0.5, 3))
+            columns = np.tile(place, 2), np.tile(place + 0.25, 2), np.tile(place + 0.5, 3)
+            reason = reasons[episode] if reasons else "time_limit"
+            writer.write(*columns, progress(length), reason)
 
 
 @pytest.fixture
@@ -84,12 +94,19 @@ def test_rows_behind_a_short_window_are_zeros(sequences: LatentSequences, seed: 
     for index, steps in enumerate(read.mask.sum(axis=1).astype(int)):
         assert not read.mean[index, steps + 1 :].any()
         assert not read.log_var[index, steps + 1 :].any()
-        assert not read.action[index, steps:].any()
+        assert not read.action[index, int(read.acted[index].sum()) :].any()
+
+
+def test_an_empty_window_counts_nowhere(sequences: LatentSequences) -> None:
+    """Such windows fill a last batch."""
+    read = sequences.read(np.zeros((2, 3), np.int64))
+    for name, values in vars(read).items():
+        assert not values.any(), name
 
 
 def test_an_episode_of_one_step_has_no_window(sequences: LatentSequences) -> None:
-    assert sequences.windows([0], rng=None).shape == (0, 2)
-    assert sequences.windows([0], rng=np.random.default_rng(0)).shape == (0, 2)
+    assert sequences.windows([0], rng=None).shape == (0, 3)
+    assert sequences.windows([0], rng=np.random.default_rng(0)).shape == (0, 3)
 
 
 def test_drawn_windows_are_as_many_from_all_over_and_repeatable(
@@ -99,8 +116,11 @@ def test_drawn_windows_are_as_many_from_all_over_and_repeatable(
         return sequences.windows([3], rng=np.random.default_rng(seed)).tolist()
 
     assert len(draw(0)) == len(sequences.windows([3], rng=None)) == 6
-    starts = {start - 10 for seed in range(60) for start, _ in draw(seed)}
-    assert starts == set(range(25))  # the last whole window starts at step 24 of 30
+    starts = [start - 10 for seed in range(200) for start, _, _ in draw(seed)]
+    assert set(starts) == set(range(26))  # the last whole window starts at step 25 of 30
+    shares = np.bincount(starts) / len(starts)
+    # A step at either end is in as many windows as one in the middle, which is in five.
+    assert shares[[0, 25]] == pytest.approx([3 / 30, 3 / 30], abs=0.03)
     assert draw(0) == draw(0)
     assert draw(0) != draw(1)
 
@@ -113,6 +133,45 @@ def test_drawn_windows_of_several_episodes_are_shuffled(sequences: LatentSequenc
     assert episodes.tolist() != sorted(episodes.tolist())
 
 
+def test_what_came_of_a_step_is_beside_it(tmp_path: Path) -> None:
+    """Steps that each made as much progress as its number, modulo 7, but for the last forty."""
+    reasons: list[EndReason] = ["off_field", "patience", "lap", "time_limit"]
+    path = tmp_path / "latents.h5"
+    progress = np.arange(300) % 7.0 * (np.arange(300) < 260)
+    write_latents(path, [300] * 4, reasons=reasons, progress=lambda length: progress)
+    sequences = LatentSequences(path, length=300)
+    read = sequences.read(sequences.windows(range(4), rng=None))
+    later = [progress[step + 1 : step + 201].sum() for step in range(300)]
+    for episode, reason in enumerate(reasons):
+        assert np.array_equal(read.progress[episode], progress)
+        wrong = {"off_field": 299, "patience": 258}.get(reason)
+        assert read.ended[episode].tolist() == [float(step == wrong) for step in range(300)]
+        assert read.later_progress[episode].tolist() == later
+        ends_for_good = reason in ("off_field", "patience")
+        assert read.later_known[episode].sum() == (300 if ends_for_good else 100)
+        assert (read.acted[episode].sum(), read.mask[episode].sum()) == (300, 299)
+
+
+def test_the_rows_around_failures_are_those_of_the_last_progress(tmp_path: Path) -> None:
+    def progress(length: int) -> NDArray[np.float32]:
+        return (np.arange(length) == 20).astype(np.float32)
+
+    path = tmp_path / "latents.h5"
+    reasons: list[EndReason] = ["off_field", "lap", "patience"]
+    write_latents(path, [30, 30, 22], reasons=reasons, progress=progress)
+    rows = LatentSequences(path, length=5).rows_before_failures(4, 3)
+    assert rows.tolist() == [16, 17, 18, 19, 20, 21, 22, 76, 77, 78, 79, 80, 81]
+
+
+def test_windows_before_rows_end_there_and_stay_in_their_episode(
+    sequences: LatentSequences,
+) -> None:
+    rows = np.array([3, 5, 39, 10, 9])  # of lengths 1, 2, 7, 30: steps 0, 2, 29, 0 and 6
+    windows = sequences.windows_before(rows)
+    assert windows.tolist() == [[3, 0, 1], [3, 2, 1], [34, 5, 1], [10, 0, 1], [4, 5, 1]]
+    assert sequences.mean_of(rows)[:, 0].tolist() == [2000.0, 2002.0, 3029.0, 3000.0, 2006.0]
+
+
 def test_the_same_latents_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one.h5", "two.h5"):
         write_latents(tmp_path / name)
@@ -122,7 +181,8 @@ def test_the_same_latents_give_the_same_bytes(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
     def write() -> None:
         with LatentWriter(tmp_path / "latents.h5", 9, 2, vae_digest="abc") as writer:
-            writer.write(np.zeros((9, 2)), np.zeros((9, 2)), np.zeros((9, 3)))
+            columns = (np.zeros((9, size)) for size in (2, 2, 3))
+            writer.write(*columns, np.zeros(9), "time_limit")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -172,6 +232,14 @@ def test_a_missing_dataset_is_named(tmp_path: Path) -> None:
         ("action", np.full((57, 3), np.nan, np.float32), "action: expected finite numbers"),
         ("log_var", np.full((57, 2), np.inf, np.float32), "log_var: expected finite numbers"),
         ("episode_lengths", np.array([1, 2, 7, 30, 6, 12]), "one behind the other in all 57 rows"),
+        (
+            "progress",
+            np.zeros((57, 1), np.float32),
+            r"progress: expected .*\(57,\), got .*\(57, 1\)",
+        ),
+        ("progress", np.full(57, np.nan, np.float32), "progress: expected finite numbers"),
+        ("episode_reasons", np.array([b"crashed"] * 6, "S10"), "lap, off_field, .* got 'crashed'"),
+        ("episode_reasons", np.array([b"lap"] * 5, "S10"), r"expected .*\(6,\), got .*\(5,\)"),
     ],
 )
 def test_a_layout_that_makes_no_sense_is_refused(
@@ -197,14 +265,14 @@ def test_a_flipped_byte_is_seen(tmp_path: Path) -> None:
         LatentSequences(path, length=5)
 
 
-@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.mark.parametrize("index", [0, 1, 2, 3])
 def test_what_is_no_number_is_not_written(tmp_path: Path, index: int) -> None:
-    values = [np.zeros((3, 2)), np.zeros((3, 2)), np.zeros((3, 3))]
-    values[index][1, 1] = np.nan
+    mean, log_var, action, progress = (np.zeros((3, size)) for size in (2, 2, 3, 1))
+    (mean, log_var, action, progress)[index][1, -1] = np.nan
 
     def write() -> None:
         with LatentWriter(tmp_path / "latents.h5", 3, 2, vae_digest="abc") as writer:
-            writer.write(*values)
+            writer.write(mean, log_var, action, progress[:, 0], "time_limit")
 
     with pytest.raises(LatentFileError, match=r"latents.h5: not saved: .* episode 0 is not finite"):
         write()
@@ -214,7 +282,8 @@ def test_what_is_no_number_is_not_written(tmp_path: Path, index: int) -> None:
 def test_fewer_rows_than_announced_are_not_a_file(tmp_path: Path) -> None:
     def write() -> None:
         with LatentWriter(tmp_path / "latents.h5", 9, 2, vae_digest="abc") as writer:
-            writer.write(np.zeros((4, 2)), np.zeros((4, 2)), np.zeros((4, 3)))
+            columns = (np.zeros((4, size)) for size in (2, 2, 3))
+            writer.write(*columns, np.zeros(4), "time_limit")
 
     with pytest.raises(LatentFileError, match=r"not saved: expected 9 rows, got 4"):
         write()
@@ -268,6 +337,9 @@ def test_the_stage_encodes_every_frame_beside_the_action_chosen_on_seeing_it(
             assert file["mean"][rows] == pytest.approx(mean, abs=1e-5)
             assert file["log_var"][rows] == pytest.approx(log_var, abs=1e-5)
             assert np.array_equal(file["action"][rows], outcome.recorded.actions)
+            assert np.array_equal(file["progress"][rows], outcome.recorded.progress)
+        reasons = [reason.decode() for reason in file["episode_reasons"]]
+        assert reasons == [outcome.reason for outcome in outcomes]
     assert LatentSequences(round_.latents, length=3).vae_digest == file_digest(vae_path)
     metrics = json.loads(Path(f"{round_.metrics}/encode.json").read_text())
     assert metrics["frames"] == sum(outcome.steps for outcome in outcomes)

@@ -12,6 +12,8 @@ from conftest import PluggedOut
 from numpy.typing import NDArray
 from params_files import replaced
 from project import SECOND
+from scipy.special import gammaln
+from scipy.stats import poisson
 
 from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.core.errors import WorldModelsError
@@ -19,7 +21,8 @@ from worldmodels.core.params import load_group
 from worldmodels.data.latents import LatentSequences, LatentWriter
 from worldmodels.models.agent_policy import agent_graphs
 from worldmodels.models.determinism import make_deterministic
-from worldmodels.models.memory import MDNRNN, MemoryParams, mixture_log_likelihood
+from worldmodels.models.memory import MDNRNN, MemoryBatch, MemoryParams
+from worldmodels.models.mixture import mixture_log_likelihood
 from worldmodels.models.model_files import file_digest
 from worldmodels.models.vae import VAE
 from worldmodels.training.loop import Row
@@ -97,10 +100,21 @@ def test_mixture_weights_sum_to_one_whatever_the_logits(tiny_memory: MDNRNN, sca
     kernel = tiny_memory.head.kernel
     kernel.assign(scale * kernel)
     hidden = tf.constant(np.random.default_rng(0).normal(size=(7, 8)), tf.float32)
-    log_weight, mean, log_std = tiny_memory.mixture(hidden)
+    z = tf.constant(np.random.default_rng(1).normal(size=(7, 4)), tf.float32)
+    log_weight, mean, log_std = tiny_memory.mixture(hidden, z)
     assert log_weight.shape == mean.shape == log_std.shape == (7, 4, 2)
     assert not np.isnan(log_weight.numpy()).any()
     assert np.exp(log_weight.numpy()).sum(axis=-1) == pytest.approx(np.ones((7, 4)), abs=1e-5)
+
+
+def memory_batch(
+    z: object, action: object, *, mask: NDArray[np.float32], **others: NDArray[np.float32]
+) -> MemoryBatch:
+    """A batch of these, with what else there is: by default zeros, and steps that count where the
+    mask does."""
+    known = dict.fromkeys(MemoryBatch._fields[2:], np.zeros_like(mask))
+    known |= {"mask": mask, "acted": mask, "later_known": mask, **others}
+    return MemoryBatch(tf.constant(z), tf.constant(action), **known)
 
 
 @pytest.fixture
@@ -126,8 +140,8 @@ def test_the_loss_is_that_of_the_next_latent_over_the_steps_that_count(
         (np.exp(log_weight) * normal_density(target, mean, np.exp(log_std))).sum(-1)
     )
     expected = -likelihood[mask == 1].mean()
-    got = tiny_memory.negative_log_likelihood(z, action, tf.constant(mask))
-    assert float(got) == pytest.approx(expected, rel=1e-5)
+    got = tiny_memory.loss(memory_batch(z, action, mask=mask), outcome_weight=0.0)
+    assert float(got["loss"]) == float(got["nll"]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_what_the_mask_leaves_out_has_no_part_in_the_loss(
@@ -139,9 +153,14 @@ def test_what_the_mask_leaves_out_has_no_part_in_the_loss(
     for row, steps in enumerate((3, 1)):
         other_z[row, steps + 1 :] = 50.0
         other_action[row, steps:] = 50.0
-    assert float(tiny_memory.negative_log_likelihood(z, action, mask)) == pytest.approx(
-        float(tiny_memory.negative_log_likelihood(other_z, other_action, mask)), rel=1e-6
-    )
+    for one, other in zip(
+        tiny_memory.loss(memory_batch(z, action, mask=mask), outcome_weight=1.0).values(),
+        tiny_memory.loss(
+            memory_batch(other_z, other_action, mask=mask), outcome_weight=1.0
+        ).values(),
+        strict=True,
+    ):
+        assert float(one) == pytest.approx(float(other), rel=1e-6)
 
 
 def test_steps_one_by_one_equal_the_whole_sequence(
@@ -152,7 +171,8 @@ def test_steps_one_by_one_equal_the_whole_sequence(
     hidden = cell = tf.zeros((2, 8))
     for step in range(6):
         hidden, cell = tiny_memory.step(z[:, step], action[:, step], hidden, cell)
-        for part, of_whole in zip(tiny_memory.mixture(hidden), whole, strict=True):
+        mixture = tiny_memory.mixture(hidden, z[:, step])
+        for part, of_whole in zip(mixture, whole, strict=True):
             assert part.numpy() == pytest.approx(of_whole[:, step].numpy(), abs=1e-5)
 
 
@@ -168,9 +188,76 @@ def test_a_prediction_depends_on_its_own_action_and_on_nothing_later(
     assert differs.tolist() == [False, False, False, True, True, True]
 
 
-def test_the_paper_s_memory_has_422_368_weights() -> None:
+def test_the_paper_s_memory_has_422_368_weights_without_what_is_added_here() -> None:
     memory = MDNRNN(32, 256, 5, rng=np.random.default_rng(0))
-    assert sum(int(np.prod(weight.shape)) for weight in memory.weights) == 422_368
+    *papers, one, two, three, four = memory.weights
+    head_on_z = 32 * 3 * 5 * 32
+    assert sum(int(np.prod(weight.shape)) for weight in papers) == 422_368 + head_on_z
+    assert [one.shape, two.shape, three.shape, four.shape] == [(288, 64), (64,), (64, 3), (3,)]
+
+
+def test_the_outcome_s_losses_are_those_of_its_distributions(
+    tiny_memory: MDNRNN, batch: tuple[tf.Tensor, tf.Tensor]
+) -> None:
+    """By SciPy, but for what depends on no prediction."""
+    z, action = batch
+    rng = np.random.default_rng(1)
+    progress = rng.integers(0, 4, (2, 6)).astype(np.float32)
+    later = rng.integers(0, 40, (2, 6)).astype(np.float32)
+    ended = rng.integers(0, 2, (2, 6)).astype(np.float32)
+    known = np.array([[1, 1, 0, 1, 0, 1], [1, 0, 0, 0, 0, 0]], np.float32)
+    acted = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]], np.float32)
+    given = {"progress": progress, "later_progress": later, "ended": ended}
+    terms = tiny_memory.loss(
+        memory_batch(z, action, mask=acted, acted=acted, later_known=known, **given),
+        outcome_weight=0.5,
+    )
+    hidden = tiny_memory.lstm(tf.concat([z[:, :-1], action], axis=-1))
+    expected = [part.numpy() for part in tiny_memory.outcome(hidden, z[:, :-1])]
+    counts = acted == 1
+    log = poisson.logpmf(progress, expected[0]) + gammaln(progress + 1)
+    assert float(terms["progress"]) == pytest.approx(-log[counts].mean(), rel=1e-3)
+    chance = 1 / (1 + np.exp(-expected[1]))
+    log = np.where(ended == 1, np.log(chance), np.log(1 - chance))
+    assert float(terms["end"]) == pytest.approx(-log[counts].mean(), rel=1e-4)
+    units = later / 20, expected[2] / 20
+    log = units[0] * np.log(units[1]) - units[1]
+    assert float(terms["later"]) == pytest.approx(-log[known == 1].mean(), rel=1e-3)
+    outcome = terms["progress"] + terms["end"] + terms["later"]
+    assert float(terms["loss"]) == pytest.approx(float(terms["nll"] + 0.5 * outcome), rel=1e-6)
+
+
+def test_own_predictions_are_read_where_it_says_so(
+    tiny_memory: MDNRNN, batch: tuple[tf.Tensor, tf.Tensor]
+) -> None:
+    z, action = batch
+    own = np.array([[0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0]], np.float32)
+    seed = tf.constant([0, 1], tf.int32)
+    hidden, read = tiny_memory._unroll(z[:, :-1], action, tf.constant(own), seed)
+    same = (read.numpy() == z[:, :-1].numpy()).all(axis=-1)
+    assert same.tolist() == (own == 0).tolist()
+    whole = tiny_memory.lstm(tf.concat([read, action], axis=-1))
+    assert hidden.numpy() == pytest.approx(whole.numpy(), abs=1e-6)
+    other, _ = tiny_memory._unroll(z[:, :-1], action, tf.constant(own), seed + 2)
+    changed = np.abs(other.numpy() - hidden.numpy()).max(axis=(0, 2)) > 1e-6
+    assert changed.tolist() == [False, False, True, True, True, True]
+
+
+def test_what_it_reads_of_its_own_is_drawn_from_what_it_predicted(tiny_memory: MDNRNN) -> None:
+    rows = 20_000
+    z = tf.zeros((rows, 2, 4))
+    action = tf.zeros((rows, 2, 3))
+    own = tf.constant([[0.0, 1.0]] * rows)
+    _, read = tiny_memory._unroll(z, action, own, tf.constant([3, 4], tf.int32))
+    log_weight, mean, log_std = (
+        part.numpy()[0, 0] for part in tiny_memory.predict(z[:1], action[:1])
+    )
+    weight = np.exp(log_weight)
+    expected = (weight * mean).sum(axis=-1)
+    variance = (weight * (np.exp(2 * log_std) + mean**2)).sum(axis=-1) - expected**2
+    drawn = read.numpy()[:, 1]
+    assert drawn.mean(axis=0) == pytest.approx(expected, abs=0.05)
+    assert drawn.var(axis=0) == pytest.approx(variance, rel=0.1)
 
 
 def test_first_weights_are_the_generator_s() -> None:
@@ -187,7 +274,8 @@ def write_latents(path: Path, lengths: list[int], *, log_var: float) -> None:
         for length in lengths:
             action = rng.uniform(-1, 1, (length, 3)).astype(np.float32)
             mean = np.concatenate([np.zeros((1, 3), np.float32), action[:-1]])
-            writer.write(mean, np.full_like(mean, log_var), action)
+            nothing = np.zeros(length, np.float32)
+            writer.write(mean, np.full_like(mean, log_var), action, nothing, "time_limit")
 
 
 @pytest.fixture(scope="module")
@@ -198,10 +286,14 @@ def sequences(tmp_path_factory: pytest.TempPathFactory) -> LatentSequences:
     return LatentSequences(path, length=8)
 
 
-def params(*, epochs: int) -> MemoryParams:
+def params(*, epochs: int, own_predictions: float = 0.0) -> MemoryParams:
     return MemoryParams(
         hidden_units=16,
         mixtures=2,
+        latent="sample",
+        own_predictions=own_predictions,
+        own_steps=4,
+        outcome_weight=1.0,
         sequence_length=8,
         batch_size=8,
         epochs=epochs,
@@ -241,8 +333,8 @@ def test_training_learns_what_an_action_leads_to(
     """No better than 1.31 with sigma floored at 1, none than 0.9 with another step's action."""
     _, rows = trained
     assert [row["epoch"] for row in rows] == list(range(1, 13))
-    assert rows[-1]["loss"] < 0.3 < 1.0 < rows[0]["loss"]
-    assert rows[-1]["val_loss"] < 0.3
+    assert rows[-1]["nll"] < 0.3 < 1.0 < rows[0]["nll"]
+    assert rows[-1]["val_nll"] < 0.3
 
 
 def test_training_twice_from_a_seed_gives_the_same_bits(
@@ -279,11 +371,9 @@ class Spy(MDNRNN):
         super().__init__(3, 4, 1, rng=np.random.default_rng(0))
         self.seen: list[NDArray[np.float32]] = []
 
-    def negative_log_likelihood(
-        self, z: tf.Tensor, action: tf.Tensor, mask: tf.Tensor
-    ) -> tf.Tensor:
-        self.seen.append(z.numpy())
-        return tf.add_n([tf.reduce_sum(weight) for weight in self.weights])
+    def loss(self, batch: MemoryBatch, **_: object) -> dict[str, tf.Tensor]:
+        self.seen.append(batch.z.numpy())
+        return {"loss": tf.add_n([tf.reduce_sum(weight) for weight in self.weights])}
 
 
 def test_z_is_drawn_anew_with_a_standard_deviation_of_exp_half_log_variance(
@@ -294,7 +384,7 @@ def test_z_is_drawn_anew_with_a_standard_deviation_of_exp_half_log_variance(
     with LatentWriter(path, sum(lengths), 3, vae_digest="none") as writer:
         for length in lengths:
             ones = np.ones((length, 3), np.float32)
-            writer.write(5 * ones, 2 * np.log(3) * ones, ones)
+            writer.write(5 * ones, 2 * np.log(3) * ones, ones, ones[:, 0], "time_limit")
     sequences = LatentSequences(path, length=8)
 
     def drawn(seed: int) -> list[NDArray[np.float32]]:
@@ -318,8 +408,10 @@ def test_a_loss_that_is_no_number_names_the_learning_rate(
     sequences: LatentSequences, eager: None
 ) -> None:
     memory = MDNRNN(3, 16, 2, rng=np.random.default_rng(0))
-    memory.head.bias.assign(tf.fill(memory.head.bias.shape, float("nan")))
-    with pytest.raises(WorldModelsError, match=r"epoch 1 .*lower .*memory.learning_rate .*0.03"):
+    last = memory.outcome_layers[-1].bias
+    last.assign([float("nan"), 0.0, 0.0])
+    told = r"step 1 of epoch 1: .* got loss nan, progress nan; lower .*memory.learning_rate .*0.03"
+    with pytest.raises(WorldModelsError, match=told):
         list(fit_memory(memory, params(epochs=1), sequences, training=[1], validation=[3], seed=0))
 
 
@@ -344,7 +436,8 @@ STAGE_PARAMS = """\
 base: {seed: 0, validation_share: 0.3}
 compute: {threads: 2}
 memory:
-  {hidden_units: 8, mixtures: 2, sequence_length: 8, batch_size: 8, epochs: 3, learning_rate: 0.01,
+  {hidden_units: 8, mixtures: 2, latent: sample, own_predictions: 0.5, own_steps: 3,
+   outcome_weight: 1.0, sequence_length: 8, batch_size: 8, epochs: 3, learning_rate: 0.01,
    gradient_clip: 1.0}
 rounds: {second: {after: first, memory: {epochs: 1, learning_rate: %s}}}
 """
@@ -358,12 +451,12 @@ def test_the_centre_is_the_mean_of_z_and_h_over_the_windows_of_these_episodes(
     drives = [(rng.normal(size=(steps, 4)), rng.normal(size=(steps, 3))) for steps in (10, 3, 7)]
     with LatentWriter(tmp_path / "latents.h5", 20, 4, vae_digest="") as writer:
         for z, action in drives:
-            writer.write(z, np.zeros_like(z), action)
+            writer.write(z, np.zeros_like(z), action, np.zeros(len(z)), "time_limit")
     sequences = LatentSequences(tmp_path / "latents.h5", length=4)
     known = []
     for z, action in (drives[0], drives[2]):
         for start in range(0, len(z) - 1, 4):
-            rows = slice(start, min(start + 4, len(z) - 1))  # the last row is only a target
+            rows = slice(start, min(start + 4, len(z) - 1))  # nothing follows the last row
             both = np.concatenate([z[rows], action[rows]], axis=1).astype(np.float32)
             hidden = tiny_memory.lstm(both[None])[0].numpy()
             known.append(np.concatenate([z[rows], hidden], axis=1))
@@ -394,7 +487,8 @@ def test_the_second_round_s_stage_goes_on_with_the_first_s_weights_on_the_second
     digest = file_digest("models/second/vae.h5")
     with LatentWriter(SECOND.latents, 3 * 20, 4, vae_digest=digest) as writer:
         for _ in range(3):
-            writer.write(rng.normal(size=(20, 4)), np.zeros((20, 4)), rng.normal(size=(20, 3)))
+            z, action = rng.normal(size=(20, 4)), rng.normal(size=(20, 3))
+            writer.write(z, np.zeros((20, 4)), action, np.ones(20), "off_field")
     stage.main(SECOND, Checkpoint("train_memory@second", tmp_path))
 
     again, second = MDNRNN.load("models/second/memory.h5"), VAE.load("models/second/vae.h5")

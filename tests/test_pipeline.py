@@ -67,7 +67,7 @@ def test_the_second_round_leaves_its_outputs_beside_the_first_s(project: Project
         assert set(told) == {"as_it_was", "transferred"}
     for name, columns in (
         ("vae_curve", "epoch,loss,"),
-        ("memory_curve", "epoch,loss,val_loss"),
+        ("memory_curve", "epoch,loss,nll,progress,end,later,val_loss,"),
         ("evolution_curve", "generation,frames,return_mean,"),
         ("validations", "generation,frames,validation_return,"),
     ):
@@ -99,7 +99,7 @@ def test_a_clone_of_a_git_that_rewrites_line_endings_has_nothing_to_do_either(
 
 
 def test_dvc_yaml_is_short_and_stays_as_it_is_when_dvc_writes_it(project: Project) -> None:
-    assert len((ROOT / "dvc.yaml").read_text().splitlines()) <= 350
+    assert len((ROOT / "dvc.yaml").read_text().splitlines()) <= 400
     project.run("dvc", "freeze", "sample_driving")
     project.run("dvc", "unfreeze", "sample_driving")
     assert project.run("git", "diff", "--stat", "dvc.yaml") == ""
@@ -231,7 +231,8 @@ def test_another_controller_reruns_only_what_depends_on_it(project: Project) -> 
     project.run("dvc", "checkout")
     output = project.run("dvc", "exp", "run", "-S", "rounds.second.controller.generations=3")
     assert stages_run(output)[:2] == ["check_params", "evolve@second"]
-    assert set(stages_run(output)[2:]) <= {"evaluate"}  # where another generation is better
+    further = set(stages_run(output)[2:])
+    assert further <= {"film_dream", "evaluate"}  # where another generation is better
     project.run("git", "restore", "params.yaml", "dvc.lock", "metrics")
     project.run("dvc", "checkout")
     project.run("dvc", "status", "-q")

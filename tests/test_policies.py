@@ -142,6 +142,7 @@ PARAMS = SamplingParams(
     patience=20,
     random_start=True,
     noise=(0, 0, 0),
+    weight_noise=0.0,
     first_seed=0,
 )
 

@@ -107,6 +107,38 @@ def test_comments_that_follow_their_values_keep_their_distance(project: Path) ->
     assert (project / "params.yaml").read_text() == params
 
 
+ROUNDS = """\
+rounds:
+  first: {after: none}
+  # then
+
+  second:   # again
+    after: first
+"""
+THREE = """\
+rounds:
+  one: {after: none}
+  two: {after: one}
+  three:
+    after: two
+"""
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_rounds_are_the_preset_s_as_a_whole(project: Path, line_end: str) -> None:
+    params, presets = project / "params.yaml", project / "presets"
+    text = PARAMS.replace("controller:", f"{ROUNDS}\n# What follows.\n\ncontroller:")
+    params.write_bytes(text.replace("\n", line_end).encode())
+    (presets / "default.yaml").write_text(DEFAULT + ROUNDS)
+    (presets / "tiny.yaml").write_text(THREE + TINY)
+    changes = apply_preset("tiny", project)
+    assert str(changes[-1]) == "rounds: first, second -> one, two, three"
+    after = AFTER_TINY.replace("controller:", f"{THREE}\n# What follows.\n\ncontroller:")
+    assert params.read_bytes() == after.replace("\n", line_end).encode()
+    apply_preset("default", project)
+    assert params.read_bytes() == text.replace("\n", line_end).encode()
+
+
 def test_line_ends_and_the_files_mode_are_kept(project: Path) -> None:
     path = project / "params.yaml"
     path.write_bytes(PARAMS.replace("\n", "\r\n").encode())
@@ -178,11 +210,11 @@ needs_the_presets = pytest.mark.skipif(
 
 
 @needs_the_presets
-def test_all_presets_set_the_same_keys() -> None:
-    keys = {
-        name: set(flatten(read_params(ROOT / "presets" / f"{name}.yaml")))
-        for name in preset_names(ROOT)
-    }
+def test_all_presets_set_the_same_keys_and_all_rounds() -> None:
+    groups = {name: read_params(ROOT / "presets" / f"{name}.yaml") for name in preset_names(ROOT)}
+    for its_groups in groups.values():
+        assert all("after" in round_ for round_ in its_groups.pop("rounds").values())
+    keys = {name: set(flatten(its_groups)) for name, its_groups in groups.items()}
     assert {name: keys["default"] ^ its_keys for name, its_keys in keys.items()} == {
         name: set() for name in keys
     }

@@ -260,7 +260,7 @@ def test_recorded_episodes_go_through_files_row_by_row(engine: LocalEngine, tmp_
         privileged_columns=COLUMNS,
     ) as writer:
         for outcome in engine.play(episodes):
-            writer.write(outcome.recorded, outcome.reason)
+            writer.write(outcome.recorded)
     for episode, stored in zip(episodes, read_episodes(tmp_path), strict=True):
         assert stored.track_seed == episode.track_seed
         assert stored.frames[:, 0, 0, 1].tolist() == list(range(episode.steps))

@@ -79,7 +79,10 @@ def test_dvc_yaml_says_of_each_stage_what_its_round_reads_and_writes() -> None:
                     {episodes, old_vae, old_memory, old_controller, vae, memory},
                     round_.initial_controller,
                 ),
-                "evolve": ({vae, memory, old_controller, round_.initial_controller}, controller),
+                "evolve": (
+                    {round_.latents, vae, memory, old_controller, round_.initial_controller},
+                    controller,
+                ),
             }
             for name, (reads, writes) in expected.items():
                 stage = stages[round_.stage(name)]

@@ -552,7 +552,9 @@ def test_a_loss_that_is_no_number_names_the_learning_rate(
     _, small = batches
     vae = VAE((32, 32), 4, rng=np.random.default_rng(0))
     set_posterior(vae, mean=float("nan"), log_var=0.0)
-    with pytest.raises(WorldModelsError, match=r"epoch 1 .*lower .*vae.learning_rate .*0.002"):
+    with pytest.raises(
+        WorldModelsError, match=r"step 1 of epoch 1: .*lower .*vae.learning_rate .*0.002"
+    ):
         list(fit_vae(vae, params(1), small, small, seed=0))
 
 
@@ -594,7 +596,7 @@ def stage(
         for index, length in enumerate([20, 30, 8]):
             outcome = make_outcome(index, length)
             outcome.recorded.frames = outcome.recorded.frames // 2 + 90
-            writer.write(outcome.recorded, outcome.reason)
+            writer.write(outcome.recorded)
     VAE((32, 32), 4, rng=np.random.default_rng(9)).save("models/first/vae.h5")
     return train_vae
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import subprocess
@@ -16,6 +17,9 @@ from project import FIRST, ROOT, SECOND
 
 from worldmodels import watch
 from worldmodels.car_racing.environment import FastCarRacing
+from worldmodels.car_racing.frames import preprocess
+from worldmodels.core.errors import WorldModelsError
+from worldmodels.dream.dreamt_drive import WARM_UP, dream_on
 from worldmodels.models.agent_process import Agent
 from worldmodels.models.controller import LinearController
 from worldmodels.models.memory import MDNRNN
@@ -34,6 +38,7 @@ def agent() -> Agent:
     mean = np.random.default_rng(3).normal(size=12, scale=0.1)
     tiny_memory.feature_mean = mean.astype(np.float32)
     weights = np.random.default_rng(3).normal(size=(13, 3)).astype(np.float32)
+    tiny_memory.has_outcome = True
     return Agent(tiny_vae, tiny_memory, LinearController(weights, ("z", "h"), "mean"))
 
 
@@ -82,6 +87,76 @@ def test_full_steering_to_the_left_fills_the_left_half_of_its_bar() -> None:
     assert np.ptp(left) == pytest.approx(np.ptp(right), abs=1)
 
 
+def test_a_dream_begins_where_the_drive_stands_after_a_second(agent: Agent) -> None:
+    first = next(dream_on(agent, seed=4, steps=STEPS, temperature=1.0))
+    env = FastCarRacing()
+    frame, _ = env.reset(seed=4)
+    agent.reset(seed=4)
+    for _ in range(WARM_UP):
+        action = agent.act(frame)
+        frame, *_ = env.step(action.astype(np.float64))
+    z, _ = agent.vae.encode(preprocess(frame, (32, 32))[None])
+    assert np.abs(first.seen.astype(int) - agent.vae.decode(z)[0]).max() <= 1
+    # C does there what it does in the real episode, had that been its next frame.
+    assert first.action == pytest.approx(agent.act(frame), abs=1e-4)
+
+
+def test_whoever_drives_in_the_dream_steers_it(agent: Agent) -> None:
+    def still(_: object) -> np.ndarray:
+        return np.zeros((1, 3), np.float32)
+
+    driven = list(dream_on(agent, seed=4, steps=STEPS, temperature=0.0))
+    left = list(dream_on(agent, seed=4, steps=STEPS, temperature=0.0, driver=still))
+    assert len(driven) == STEPS
+    assert all((moment.action == 0).all() for moment in left)
+    assert (driven[0].seen == left[0].seen).all()
+    assert (driven[-1].seen != left[-1].seen).any()
+    assert driven[0].dream_return == 0 != driven[-1].dream_return
+
+
+def test_a_memory_without_an_outcome_head_cannot_dream(agent: Agent) -> None:
+    memory = copy.copy(agent.memory)
+    memory.has_outcome = False
+    other = Agent(agent.vae, memory, agent.controller)
+    with pytest.raises(WorldModelsError, match="outcome_weight: expected more than 0"):
+        next(dream_on(other, seed=4, steps=STEPS, temperature=1.0))
+
+
+def test_the_arrow_keys_drive(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pygame
+
+    held = {pygame.K_LEFT: True, pygame.K_RIGHT: False, pygame.K_UP: True, pygame.K_DOWN: True}
+    monkeypatch.setattr(pygame.key, "get_pressed", lambda: held)
+    assert watch.keyboard_drives(None) == pytest.approx(np.array([[-1.0, 1.0, 0.8]]))
+
+
+def test_a_film_of_a_dream_is_written(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch.Agent, "load", lambda _: agent)
+    path = tmp_path / "dream.mp4"
+    assert main(["--dream", "--film", str(path), "--steps", str(STEPS), "--seed", "4"]) == 0
+    film = cv2.VideoCapture(str(path))
+    assert film.get(cv2.CAP_PROP_FRAME_COUNT) == STEPS
+    assert film.get(cv2.CAP_PROP_FRAME_WIDTH) >= watch.DREAM_WIDTH
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--follow", "--film", "a.mp4"], "--follow: expected a window to follow in, got --film"),
+        (["--follow", "--dream"], "--follow: expected a window to follow in, got --dream"),
+        (["--keyboard"], "--keyboard: expected a dream in a window, got no --dream"),
+        (["--keyboard", "--dream", "--film", "a.mp4"], "--keyboard: expected a dream in a window"),
+    ],
+)
+def test_options_that_exclude_each_other_are_refused(
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 1
+    assert capsys.readouterr().err.startswith(f"watch: {expected}")
+
+
 @pytest.mark.parametrize("name", ["drive.mp4", "drive.webp"])
 def test_a_film_is_written(
     name: str,
@@ -109,6 +184,8 @@ def test_a_film_is_written(
         (["--steps", "0"], "--steps: expected an integer from 1 to 1000, got '0'"),
         (["--steps", "1e3"], "--steps: expected an integer from 1 to 1000, got '1e3'"),
         (["--steps", "1001"], "--steps: expected an integer from 1 to 1000, got '1001'"),
+        (["--temperature", "-1"], "--temperature: expected a number from 0 to 10, got '-1'"),
+        (["--temperature", "nan"], "--temperature: expected a number from 0 to 10, got 'nan'"),
         (["--seed", "-1"], "--seed: expected an integer from 0 to 2147483647, got '-1'"),
     ],
 )

@@ -2,7 +2,8 @@
 
 Beside gym's own picture stand the frame that the agent sees, what V makes of it, where M expects
 it to be, and the action as bars. With `--follow` it is the mean of the evolution that runs beside,
-as it stands at the start of each episode. Read `drive` first.
+as it stands at the start of each episode. With `--dream` M dreams on after a second, and C drives
+there, or with `--keyboard` whoever watches. Read `drive` first.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
 import numpy as np
@@ -21,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from worldmodels.car_racing.environment import FastCarRacing
-from worldmodels.core.arguments import integer
+from worldmodels.core.arguments import integer, number
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.core.files import atomic_write, require_writable
 from worldmodels.core.params import MAX_SEED, load_group, read_params
@@ -33,7 +35,16 @@ from worldmodels.rollouts.film import FRAMES_PER_SECOND, Film
 from worldmodels.training.evaluation import EvaluationParams
 from worldmodels.training.evolution_log import CURRENT
 
+if TYPE_CHECKING:
+    from worldmodels.dream.dreams import Dreams
+    from worldmodels.dream.dreamt_drive import DreamtMoment
+
+Font: TypeAlias = ImageFont.ImageFont | ImageFont.FreeTypeFont
+
 STEPS = 1000  # CarRacing's own limit
+DREAM_WIDTH = 640  # pixels, of a dream
+MAX_TEMPERATURE = 10.0  # of a dream
+BRAKE = 0.8  # of the key, as in gym's own game
 COLUMN = 200  # pixels, the width of what V and M see
 LABEL = 20  # pixels, the height of a line of text
 GAP = 8  # pixels
@@ -134,27 +145,57 @@ def draw(moment: Moment) -> NDArray[np.uint8]:
             continue
         large = cv2.resize(view, (COLUMN, side), interpolation=cv2.INTER_NEAREST)
         canvas.paste(Image.fromarray(large), (left, top + LABEL - 2))
-    zero_of = {"steering": 0.5, "gas": 0.0, "brake": 0.0}  # of the bar's length
-    for row, ((name, zero), value) in enumerate(zip(zero_of.items(), moment.action, strict=True)):
-        left, top = GAP + 70, height + 2 * GAP + row * LABEL
-        length = width - 70 - 130
-        pen.text((GAP, top), name, INK, font)
-        pen.rectangle((left, top + 3, left + length, top + 13), FAINT)
-        ends = sorted((zero, zero + float(value) * (1 - zero)))
-        pen.rectangle(
-            (left + ends[0] * length, top + 3, left + ends[1] * length, top + 13),
-            BAR_COLOURS[name],
-        )
+    _draw_bars(pen, font, moment.action, width=width, top=height + 2 * GAP)
     score = f"return {moment.episode_return:.0f}"
     pen.text((GAP + width, height + 2 * GAP + LABEL), score, INK, font, anchor="ra")
     return np.asarray(canvas)
+
+
+def draw_dream(moment: DreamtMoment) -> NDArray[np.uint8]:
+    """A moment of a dream as one picture, (height, width, 3) uint8, with even sides."""
+    width = DREAM_WIDTH
+    height = width * moment.seen.shape[0] // moment.seen.shape[1]
+    size = _even(width + 2 * GAP), _even(height + 3 * LABEL + 3 * GAP)
+    canvas = Image.new("RGB", size, PAPER)
+    pen = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(13)
+    large = cv2.resize(moment.seen, (width, height), interpolation=cv2.INTER_CUBIC)
+    canvas.paste(Image.fromarray(large), (GAP, GAP))
+    _draw_bars(pen, font, moment.action, width=width, top=height + 2 * GAP)
+    score = f"dreamt return {moment.dream_return:.0f}"
+    pen.text((GAP + width, height + 2 * GAP + LABEL), score, INK, font, anchor="ra")
+    return np.asarray(canvas)
+
+
+def _draw_bars(
+    pen: ImageDraw.ImageDraw, font: Font, action: NDArray[np.float32], *, width: int, top: int
+) -> None:
+    """The action, from this row of pixels on."""
+    zero_of = {"steering": 0.5, "gas": 0.0, "brake": 0.0}  # of the bar's length
+    left, length = GAP + 70, width - 70 - 130
+    for row, ((name, zero), value) in enumerate(zip(zero_of.items(), action, strict=True)):
+        above = top + row * LABEL
+        pen.text((GAP, above), name, INK, font)
+        pen.rectangle((left, above + 3, left + length, above + 13), FAINT)
+        first, last = sorted((zero, zero + float(value) * (1 - zero)))
+        bar = left + first * length, above + 3, left + last * length, above + 13
+        pen.rectangle(bar, BAR_COLOURS[name])
+
+
+def keyboard_drives(_: Dreams) -> NDArray[np.float32]:
+    """Arrow keys at the wheel, as in gym's own game: they steer, give gas, and brake."""
+    import pygame
+
+    held = pygame.key.get_pressed()
+    steering = float(held[pygame.K_RIGHT]) - float(held[pygame.K_LEFT])
+    return np.array([[steering, held[pygame.K_UP], BRAKE * held[pygame.K_DOWN]]], np.float32)
 
 
 def _even(length: int) -> int:
     return length + length % 2  # films have even sides
 
 
-def show(moments: Iterator[Moment]) -> None:
+def show(pictures: Iterator[NDArray[np.uint8]]) -> None:
     """Play in a window, at CarRacing's own speed where the machine can; Escape ends it.
 
     Raises:
@@ -174,8 +215,7 @@ def show(moments: Iterator[Moment]) -> None:
             "`python -m worldmodels.watch --film drive.mp4` writes a film instead"
         )
     clock, window = pygame.time.Clock(), None
-    for moment in moments:
-        picture = draw(moment)
+    for picture in pictures:
         if window is None:
             window = pygame.display.set_mode((picture.shape[1], picture.shape[0]))
             pygame.display.set_caption("World Models")
@@ -188,7 +228,7 @@ def show(moments: Iterator[Moment]) -> None:
                 return
 
 
-def write_film(moments: Iterator[Moment], path: Path, *, steps: int) -> None:
+def write_film(pictures: Iterator[NDArray[np.uint8]], path: Path, *, steps: int) -> None:
     """Write an MP4, or a WebP, which web pages show as a moving picture, and say how far it is.
 
     Args:
@@ -196,16 +236,16 @@ def write_film(moments: Iterator[Moment], path: Path, *, steps: int) -> None:
     """
     with Progress("watch", steps, "steps") as progress:
 
-        def pictures() -> Iterator[NDArray[np.uint8]]:
-            for moment in moments:
-                yield draw(moment)
+        def shown() -> Iterator[NDArray[np.uint8]]:
+            for picture in pictures:
+                yield picture
                 progress.advance(1)
 
         if path.suffix == ANIMATED:
-            _write_animated(pictures(), path)
+            _write_animated(shown(), path)
             return
         film = Film(path)
-        for picture in pictures():
+        for picture in shown():
             film.add(picture)
         film.close()
 
@@ -240,6 +280,35 @@ def _evaluated() -> str:
     return f"models/{load_group('evaluation', EvaluationParams).round}"
 
 
+def _require_consistent(options: argparse.Namespace) -> None:
+    """Raises WorldModelsError if one option makes no sense beside another."""
+    if options.follow and (options.film or options.dream):
+        other = "--film" if options.film else "--dream"
+        raise WorldModelsError(f"--follow: expected a window to follow in, got {other}; choose one")
+    if options.keyboard and (options.film or not options.dream):
+        got = "--film" if options.film else "no --dream"
+        raise WorldModelsError(f"--keyboard: expected a dream in a window, got {got}")
+
+
+def _pictures(options: argparse.Namespace) -> Iterator[NDArray[np.uint8]]:
+    """What there is to be watched."""
+    if options.follow:
+        return map(draw, follow(seed=options.seed, steps=options.steps))
+    agent = Agent.load(options.models or _evaluated())
+    if not options.dream:
+        return map(draw, drive(agent, seed=options.seed, steps=options.steps))
+    from worldmodels.dream.dreamt_drive import dream_on  # it takes seconds to import TensorFlow
+
+    moments = dream_on(
+        agent,
+        seed=options.seed,
+        steps=options.steps,
+        temperature=options.temperature,
+        driver=keyboard_drives if options.keyboard else None,
+    )
+    return map(draw_dream, moments)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Watch an agent; the exit status is 1 if that cannot be."""
     parser = argparse.ArgumentParser(
@@ -258,26 +327,31 @@ def main(arguments: list[str] | None = None) -> int:
         "--follow", action="store_true", help="the mean of a running evolution, with its V and M"
     )
     parser.add_argument("--film", type=_film, metavar="FILE", help="write .mp4 or .webp")
+    parser.add_argument(
+        "--dream", action="store_true", help="let M dream on after a second, and C drive in that"
+    )
+    parser.add_argument(
+        "--keyboard", action="store_true", help="drive in the dream yourself, by arrow keys"
+    )
+    parser.add_argument(
+        "--temperature",
+        default=1.0,
+        type=number(0, MAX_TEMPERATURE),
+        help="of the dream: how far it strays from what is likely; 0 for not at all; default: 1",
+    )
     options = parser.parse_args(arguments)
     if options.film:
         os.environ["SDL_VIDEODRIVER"] = "dummy"  # gym draws without a display
     try:
-        if options.follow and options.film:
-            raise WorldModelsError(
-                "--follow: expected a window to follow in, got --film; choose one"
-            )
+        _require_consistent(options)
         if options.film:
             require_writable(options.film)  # before anything is driven
-        if options.follow:
-            moments = follow(seed=options.seed, steps=options.steps)
-        else:
-            agent = Agent.load(options.models or _evaluated())
-            moments = drive(agent, seed=options.seed, steps=options.steps)
+        pictures = _pictures(options)
         if options.film:
-            write_film(moments, options.film, steps=options.steps)
+            write_film(pictures, options.film, steps=options.steps)
             print(f"watch: wrote {options.film}")
         else:
-            show(moments)
+            show(pictures)
     except WorldModelsError as error:
         print(f"watch: {error}", file=sys.stderr)
         return 1

@@ -3,7 +3,8 @@
 Numba's own cache looks at a function's file alone, and would keep old code where a function that it
 calls was changed in another. So the cache is a folder named after all sources of this package. It
 is the user's, since an installation may be read-only: `~/.cache/worldmodels`, or what
-`XDG_CACHE_HOME` says. Read `compiled`.
+`XDG_CACHE_HOME` says; where that cannot be written to, as in a container without a home, one in the
+folder for temporary files. Read `compiled`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -26,11 +28,30 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 def cache_folder() -> Path:
     """Where this version's machine code is kept."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     digest = hashlib.sha256(numba.__version__.encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
-    return home / "worldmodels" / digest.hexdigest()[:16]
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = home / "worldmodels" / digest.hexdigest()[:16]
+    return folder if _is_made(folder) else _temporary_folder() / folder.name
+
+
+def _temporary_folder() -> Path:
+    """Of this user alone: machine code that another put there would be run."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()) / f"worldmodels-{user}"
+    if _is_made(folder, mode=0o700) and folder.stat().st_uid == user:
+        return folder
+    return Path(tempfile.mkdtemp(prefix="worldmodels-"))
+
+
+def _is_made(folder: Path, *, mode: int = 0o777) -> bool:
+    """Is the folder there, to be written to?"""
+    try:
+        folder.mkdir(mode, parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
 
 
 _FOLDER = cache_folder()

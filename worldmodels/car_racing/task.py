@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 MAX_STEPS = 1000  # of a CarRacing episode
+FRAME_COST = 0.1
+TILE_REWARD = 3.5  # 1000 points for all tiles of a road, of which there are 230 to 340
+OFF_FIELD_COST = 100.0
 ACTION_NAMES = ("steering", "gas", "brake")  # an action is a float32 number for each
 ACTIONS = len(ACTION_NAMES)
 
@@ -88,6 +91,12 @@ class Task(Protocol):
     def actions_of(self, outputs: tf.Tensor) -> tf.Tensor:
         """C's outputs, (batch, at least so many), as actions within bounds, (batch, actions)."""
 
+    def expected_reward(
+        self, progress: tf.Tensor, end: tf.Tensor | float, *, steps: int = 1
+    ) -> tf.Tensor:
+        """What steps pay that are expected to make so much progress, and to end the episode with
+        this probability."""
+
 
 @dataclass(frozen=True)
 class CarRacingTask:
@@ -104,7 +113,7 @@ class CarRacingTask:
 
     @property
     def frame_cost(self) -> float:
-        return 0.1
+        return FRAME_COST
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -131,3 +140,9 @@ class CarRacingTask:
 
         steering, gas, brake = tf.unstack(tf.tanh(outputs), axis=1)[:ACTIONS]
         return tf.stack([steering, (gas + 1.0) / 2.0, tf.clip_by_value(brake, 0.0, 1.0)], axis=1)
+
+    def expected_reward(
+        self, progress: tf.Tensor, end: tf.Tensor | float, *, steps: int = 1
+    ) -> tf.Tensor:
+        """Of new tiles, and of a car that leaves the field."""
+        return TILE_REWARD * progress - FRAME_COST * steps - OFF_FIELD_COST * end

@@ -6,6 +6,23 @@ import argparse
 from collections.abc import Callable
 
 
+def number(lowest: float, highest: float) -> Callable[[str], float]:
+    """Reads a number within these bounds."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = lowest - 1
+        if not lowest <= value <= highest:
+            raise argparse.ArgumentTypeError(
+                f"expected a number from {lowest:g} to {highest:g}, got {text!r}"
+            )
+        return value
+
+    return read
+
+
 def integer(lowest: int, highest: int) -> Callable[[str], int]:
     """Reads an integer within these bounds."""
 

@@ -2,7 +2,7 @@
 
 A shard holds the rows of its episodes one after the other, and an index of where each starts and
 how long it is. Row t is the frame seen, the action chosen on seeing it, and the reward that
-followed; the flags say whether that step ended the episode. The same episodes always give the same
+followed; beside the index it says why each episode ended. The same episodes always give the same
 bytes; `hdf5_files` says what makes them safe to open. Read `EpisodeWriter` for the layout,
 `EpisodeFiles` to find rows, `read_episodes` for whole drives.
 """
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 from pathlib import Path
+from typing import cast, get_args
 
 import h5py
 import numpy as np
@@ -25,6 +26,7 @@ from worldmodels.car_racing.frames import LARGEST_SIDE, SMALLEST_SIDE
 from worldmodels.car_racing.task import EndReason
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.core.files import atomic_write
+from worldmodels.core.wording import listed, shown
 from worldmodels.data.hdf5_files import Format, open_sealed, require_dataset, sealed_file, validate
 
 SHARDS = "shard-*.h5"
@@ -32,6 +34,8 @@ EPISODES_PER_SHARD = 16
 ROWS_PER_CHUNK = 32  # of frames: what training reads at once
 MAX_ROWS_PER_SHARD = EPISODES_PER_SHARD * 1000  # steps of a CarRacing episode
 MAX_PRIVILEGED = 64  # columns
+COLUMNS = ("actions", "rewards", "progress", "privileged")  # of a row, beside its frame
+REASON = "S10"  # an `EndReason` in a file
 
 
 class EpisodeFileError(WorldModelsError):
@@ -40,7 +44,7 @@ class EpisodeFileError(WorldModelsError):
 
 FORMAT = Format(
     "worldmodels-episodes",
-    2,
+    3,
     EpisodeFileError,
     remedy="`dvc repro` makes the pipeline's own anew",
     max_bytes=1 << 29,  # 16,000 frames of 96 x 96 are 442 MB
@@ -55,18 +59,19 @@ class EpisodeData:
     track_seed: what the environment was reset with.
     frames: (steps, height, width, 3) uint8, preprocessed.
     actions: (steps, 3) float32. rewards: (steps,) float32.
-    terminated, truncated: (steps,) bool, set at the last step at most.
+    progress: (steps,) float32, how much further the episode came by the step: new tiles.
     privileged: (steps, columns) float32, one column each of the shard's attribute
         `privileged_columns`.
+    reason: why the last step was the last.
     """
 
     track_seed: int
     frames: NDArray[np.uint8]
     actions: NDArray[np.float32]
     rewards: NDArray[np.float32]
-    terminated: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
+    progress: NDArray[np.float32]
     privileged: NDArray[np.float32]
+    reason: EndReason
 
 
 class EpisodeWriter:
@@ -107,7 +112,7 @@ class EpisodeWriter:
             "privileged_columns": list(privileged_columns),
         }
         self._image_shape = image_shape
-        self._waiting: list[tuple[EpisodeData, EndReason]] = []
+        self._waiting: list[EpisodeData] = []
         self._shards = len(list(self._folder.glob(SHARDS)))
 
     def __enter__(self) -> EpisodeWriter:
@@ -117,20 +122,19 @@ class EpisodeWriter:
         if kind is None and self._waiting:
             self._write()
 
-    def write(self, episode: EpisodeData, reason: EndReason) -> None:
-        """Add one episode and why it ended; a shard is written when it is full."""
-        self._waiting.append((episode, reason))
+    def write(self, episode: EpisodeData) -> None:
+        """Add one episode; a shard is written when it is full."""
+        self._waiting.append(episode)
         if len(self._waiting) == EPISODES_PER_SHARD:
             self._write()
 
     def _write(self) -> None:
-        episodes, reasons = zip(*self._waiting, strict=True)
-        self._waiting = []
+        episodes, self._waiting = self._waiting, []
         lengths = np.array([len(episode.rewards) for episode in episodes], np.int64)
         ends = np.cumsum(lengths)
         path = self._folder / f"shard-{self._shards:05d}.h5"
         for episode in episodes:
-            for name in ("actions", "rewards", "privileged"):
+            for name in COLUMNS:
                 if not np.isfinite(getattr(episode, name)).all():
                     raise EpisodeFileError(
                         f"{path}: not saved: {name} of the episode on track "
@@ -142,7 +146,7 @@ class EpisodeWriter:
             file["episode_starts"] = ends - lengths
             file["episode_lengths"] = lengths
             file["episode_seeds"] = np.array([one.track_seed for one in episodes], np.int64)
-            file["episode_reasons"] = list(reasons)
+            file["episode_reasons"] = np.array([one.reason for one in episodes], REASON)
             frames = file.create_dataset(
                 "frames",
                 (ends[-1], *self._image_shape, 3),
@@ -153,7 +157,7 @@ class EpisodeWriter:
             )
             for episode, end, length in zip(episodes, ends, lengths, strict=True):
                 frames[end - length : end] = episode.frames
-            for name in ("actions", "rewards", "privileged", "terminated", "truncated"):
+            for name in COLUMNS:
                 file[name] = np.concatenate([getattr(episode, name) for episode in episodes])
         self._shards += 1
 
@@ -306,8 +310,7 @@ def _require_layout(file: h5py.File) -> None:
         )
     require_dataset(file, "actions", np.float32, (rows, 3), FORMAT)
     require_dataset(file, "rewards", np.float32, (rows,), FORMAT)
-    require_dataset(file, "terminated", np.bool_, (rows,), FORMAT)
-    require_dataset(file, "truncated", np.bool_, (rows,), FORMAT)
+    require_dataset(file, "progress", np.float32, (rows,), FORMAT)
     columns = require_dataset(file, "privileged", np.float32, (rows, None), FORMAT).shape[1]
     if columns > MAX_PRIVILEGED:
         raise EpisodeFileError(
@@ -316,6 +319,7 @@ def _require_layout(file: h5py.File) -> None:
         )
     _, lengths = episode_index(file, rows, FORMAT)
     require_dataset(file, "episode_seeds", np.int64, lengths.shape, FORMAT)
+    episode_reasons(file, len(lengths), FORMAT)
 
 
 def episode_index(
@@ -346,6 +350,23 @@ def episode_index(
     return starts[:], lengths
 
 
+def episode_reasons(file: h5py.File, episodes: int, kind: Format) -> list[EndReason]:
+    """Why each episode of a file of so many ended.
+
+    Raises:
+        the format's error: there are none, or others than there can be.
+    """
+    stored = require_dataset(file, "episode_reasons", REASON, (episodes,), kind)[:]
+    reasons = [reason.decode("ascii", "replace") for reason in stored]
+    for reason in reasons:
+        if reason not in get_args(EndReason):
+            raise kind.error(
+                f"{file.filename}: episode_reasons: expected {listed(get_args(EndReason))}, "
+                f"got {shown(reason)}; {kind.remedy}"
+            )
+    return cast(list[EndReason], reasons)
+
+
 def read_episodes(path: str | Path) -> Iterator[EpisodeData]:
     """All episodes of a folder of shards, or of one shard, one at a time.
 
@@ -357,15 +378,13 @@ def read_episodes(path: str | Path) -> Iterator[EpisodeData]:
     shards = [path] if path.is_file() else sorted({e.shard for e in EpisodeFiles(path).episodes})
     for shard in shards:
         with open_shard(shard) as file:
-            index = zip(
-                file["episode_seeds"][:],
-                file["episode_starts"][:],
-                file["episode_lengths"][:],
-                strict=True,
+            seeds, starts, lengths = (
+                file[f"episode_{name}"][:] for name in ("seeds", "starts", "lengths")
             )
-            for seed, start, length in index:
+            reasons = episode_reasons(file, len(lengths), FORMAT)
+            for seed, start, length, reason in zip(seeds, starts, lengths, reasons, strict=True):
                 rows = slice(int(start), int(start + length))
-                numbers = {name: file[name][rows] for name in ("actions", "rewards", "privileged")}
+                numbers = {name: file[name][rows] for name in COLUMNS}
                 for name, values in numbers.items():
                     if not np.isfinite(values).all():
                         raise EpisodeFileError(
@@ -377,7 +396,7 @@ def read_episodes(path: str | Path) -> Iterator[EpisodeData]:
                     file["frames"][rows],
                     numbers["actions"],
                     numbers["rewards"],
-                    file["terminated"][rows],
-                    file["truncated"][rows],
+                    numbers["progress"],
                     numbers["privileged"],
+                    reason,
                 )

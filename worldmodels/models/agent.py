@@ -82,7 +82,7 @@ class AgentModels:
     def view(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
         """As `agent_process.Agent.view` says."""
         z, _ = self.vae.encode(self._seen)
-        log_weight, mean, _ = self.memory.mixture(self._policy.hidden)
+        log_weight, mean, _ = self.memory.mixture(self._policy.hidden, z)
         expected_z = tf.reduce_sum(tf.exp(log_weight) * mean, axis=-1).numpy()
         reconstruction, expected = np.split(self.vae.decode(np.concatenate([z, expected_z])), 2)
         return self._seen, reconstruction, expected

@@ -1,18 +1,20 @@
 """Memory, M: an MDN-RNN that predicts the next latent from this one, the action, and what came
-before.
+before; and what becomes of the episode.
 
-An LSTM reads (z_t, a_t); a linear head turns its output into one mixture of Gaussians for each
-latent dimension of z_{t+1}. The loss is the negative log likelihood under these mixtures, by
-log-sum-exp, in nats a latent dimension. Architecture after Ha & Schmidhuber 2018, appendix A.2.
-Read `MDNRNN` first, then `mixture_log_likelihood`.
+An LSTM reads (z_t, a_t); a linear head turns [h, z_t] into one mixture of Gaussians for each latent
+dimension of z_{t+1}. The loss is the negative log likelihood under these mixtures, by log-sum-exp,
+in nats a latent dimension. Architecture after Ha & Schmidhuber 2018, appendix A.2, whose head reads
+h alone: from 256 bounded numbers it cannot say what 32 others are to one in a hundred, which is as
+far as they change in a step. They have a head for the end as well, in Doom. The outcome head here
+is a small network on [h, z]: progress in this step, whether the episode ends by it, and progress
+later. Read `MDNRNN` first, then `MDNRNN.loss`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -25,6 +27,7 @@ from worldmodels.core.params import Params
 from worldmodels.core.shapes import require_shape
 from worldmodels.data.latents import MAX_LATENT_DIM
 from worldmodels.models.keras_on_tensorflow import keras
+from worldmodels.models.mixture import mixture_log_likelihood, sample_mixture
 from worldmodels.models.model_files import load_model, save_model
 from worldmodels.models.row_product import row_product
 
@@ -33,7 +36,12 @@ if TYPE_CHECKING:
 
 MAX_HIDDEN_UNITS = 4096
 MAX_MIXTURES = 100
+OUTCOME_UNITS = 64  # between [h, z] and the outcome
+RARE = -2.0  # where the outcomes start, before their softplus or sigmoid
+LATER_UNIT = 20.0  # of progress later, so that its loss is of the size of the others
+FARTHEST = 6.0  # that a z which M reads of its own is from 0; V's are closer
 
+Latent = Literal["sample", "mean"]
 Tensor: TypeAlias = tf.Tensor
 
 
@@ -41,6 +49,11 @@ class MemoryParams(Params):
     """The `memory` group of params.yaml.
 
     hidden_units: of the LSTM. mixtures: Gaussians for each latent dimension.
+    latent: what it reads and predicts, a sample of V's posterior, drawn anew each time, or its
+        mean.
+    own_predictions: share of the windows in which it reads samples of its own predictions instead,
+        for up to own_steps successive steps, as it does in a dream.
+    outcome_weight: of the outcome head's losses; 0 for no such head.
     sequence_length: steps a training window. batch_size: windows a training step.
     epochs: passes over the training windows.
     learning_rate: Adam's at the start; it falls to zero along a cosine.
@@ -49,6 +62,10 @@ class MemoryParams(Params):
 
     hidden_units: int = Field(ge=1, le=4096)
     mixtures: int = Field(ge=1, le=100)
+    latent: Latent
+    own_predictions: float = Field(ge=0, le=1)
+    own_steps: int = Field(ge=1, le=1000)
+    outcome_weight: float = Field(ge=0, le=1000)
     sequence_length: int = Field(ge=1, le=1000)
     batch_size: int = Field(ge=1, le=4096)
     epochs: int = Field(ge=1, le=100_000)
@@ -56,27 +73,48 @@ class MemoryParams(Params):
     gradient_clip: float = Field(ge=1e-9, le=1e9)
 
 
-def mixture_log_likelihood(
-    target: Tensor, log_weight: Tensor, mean: Tensor, log_std: Tensor
-) -> Tensor:
-    """log of sum_k weight_k N(target; mean_k, std_k), in nats.
+class MemoryBatch(NamedTuple):
+    """Windows of successive steps; `data.latents.Sequences` has more on them.
 
-    Args:
-        target: (...). The others: (..., mixtures); the log weights are normalised.
+    z: (batch, steps + 1, latent_dim) float32; row t + 1 is the target of row t.
+    action: (batch, steps, 3) float32. The others: (batch, steps) float32.
+    mask: 1 where the step after is there. acted: 1 where the step is there.
+    progress, ended, later_progress: what came of it. later_known: 1 where the last of them is.
+    own: 1 where M reads its own prediction in the place of z, which only training does.
     """
-    standardised = (target[..., None] - mean) * tf.exp(-log_std)
-    log_normal = -0.5 * tf.square(standardised) - log_std - 0.5 * math.log(2 * math.pi)
-    return tf.reduce_logsumexp(log_weight + log_normal, axis=-1)
+
+    z: Tensor
+    action: Tensor
+    mask: Tensor
+    acted: Tensor
+    progress: Tensor
+    ended: Tensor
+    later_progress: Tensor
+    later_known: Tensor
+    own: Tensor
+
+
+class Outcome(NamedTuple):
+    """What M expects to come of steps, each (...).
+
+    progress: in this step, its mean. end: the logit of the episode's end by it.
+    later: progress in the `data.latents.LATER` steps after it, its mean.
+    """
+
+    progress: Tensor
+    end: Tensor
+    later: Tensor
 
 
 class MDNRNN:
-    """LSTM and mixture density head.
+    """LSTM, mixture density head, and outcome head.
 
     Args:
         latent_dim, hidden_units, mixtures: sizes.
         rng: where the first weights come from.
         vae_digest: which VAE's latents it is fitted to, `model_files.file_digest` of its file;
             empty if that is not known, as in a memory that nobody trained.
+        has_outcome: was the outcome head trained?
 
     Attributes:
         feature_mean: mean of [z, h] over the drives that it was fitted to, (latent_dim +
@@ -94,8 +132,9 @@ class MDNRNN:
         *,
         rng: np.random.Generator,
         vae_digest: str = "",
+        has_outcome: bool = False,
     ) -> None:
-        self.vae_digest = vae_digest
+        self.vae_digest, self.has_outcome = vae_digest, has_outcome
         self.latent_dim, self.hidden_units, self.mixtures = latent_dim, hidden_units, mixtures
         self.feature_mean = np.zeros(latent_dim + hidden_units, np.float32)
 
@@ -115,12 +154,27 @@ class MDNRNN:
             kernel_initializer=keras.initializers.GlorotUniform(seed=seed()),
             dtype="float32",
         )
-        self.head.build((None, hidden_units))
+        self.head.build((None, hidden_units + latent_dim))
+        self.outcome_layers = [
+            keras.layers.Dense(
+                units,
+                activation,
+                kernel_initializer=keras.initializers.GlorotUniform(seed=seed()),
+                bias_initializer=keras.initializers.Constant(bias),
+                dtype="float32",
+            )
+            for units, activation, bias in ((OUTCOME_UNITS, "relu", 0.0), (3, None, RARE))
+        ]
+        for layer, size in zip(
+            self.outcome_layers, (hidden_units + latent_dim, OUTCOME_UNITS), strict=True
+        ):
+            layer.build((None, size))
 
     @property
     def weights(self) -> list[tf.Variable]:
-        """All weights, the LSTM's first."""
-        return self.lstm.trainable_variables + self.head.trainable_variables
+        """All weights, the LSTM's first, the outcome head's last."""
+        layers = [self.lstm, self.head, *self.outcome_layers]
+        return [weight for layer in layers for weight in layer.trainable_variables]
 
     def feature_mean_of(self, inputs: tuple[str, ...]) -> NDArray[np.float32]:
         """The part of `feature_mean` that a controller with these inputs, z or h or both, reads."""
@@ -141,6 +195,14 @@ class MDNRNN:
                 "another VAE's; run `dvc repro`"
             )
 
+    def require_outcome(self) -> None:
+        """Raises WorldModelsError if it cannot dream, as its outcome head was not trained."""
+        if not self.has_outcome:
+            raise WorldModelsError(
+                "memory.outcome_weight: expected more than 0, so that M learns what a dream pays, "
+                "got a memory that was trained without; set it and run `dvc repro`"
+            )
+
     def predict(self, z: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The mixtures of every next latent of whole sequences.
 
@@ -156,29 +218,83 @@ class MDNRNN:
         require_shape("z", z, ("batch", "steps", self.latent_dim))
         require_shape("action", action, ("batch", "steps", ACTIONS))
         hidden = self.lstm(tf.concat([z, action], axis=-1))  # (batch, steps, hidden_units)
-        return self.mixture(hidden)
+        return self.mixture(hidden, z)
 
-    def mixture(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The mixtures that a hidden state (..., hidden_units) stands for; see `predict`."""
-        shape = tf.concat([tf.shape(hidden)[:-1], [self.latent_dim, 3 * self.mixtures]], axis=0)
-        logit, mean, log_std = tf.split(tf.reshape(self.head(hidden), shape), 3, axis=-1)
+    def mixture(self, hidden: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The mixtures that follow from the hidden state after a step, (..., hidden_units), and the
+        z that it was taken on, (..., latent_dim); see `predict`."""
+        return self._mixture_of(self.head(tf.concat([hidden, z], axis=-1)))
+
+    def _mixture_of(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        shape = tf.concat([tf.shape(parameters)[:-1], [self.latent_dim, 3 * self.mixtures]], axis=0)
+        logit, mean, log_std = tf.split(tf.reshape(parameters, shape), 3, axis=-1)
         return tf.nn.log_softmax(logit), mean, log_std
 
-    def negative_log_likelihood(self, z: Tensor, action: Tensor, mask: Tensor) -> Tensor:
-        """Mean over the steps that count, in nats a latent dimension.
+    def outcome(self, hidden: Tensor, z: Tensor) -> Outcome:
+        """What comes of steps: of the hidden state after them, (..., hidden_units), and the z that
+        they were taken on, (..., latent_dim)."""
+        first, last = self.outcome_layers
+        progress, end, later = tf.unstack(last(first(tf.concat([hidden, z], axis=-1))), axis=-1)
+        return Outcome(tf.nn.softplus(progress), end, LATER_UNIT * tf.nn.softplus(later))
+
+    def loss(
+        self, batch: MemoryBatch, *, outcome_weight: float, seed: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """What training minimises, `loss`, and its terms, means over the steps that count.
+
+        `nll` is the negative log likelihood of the next z, in nats a latent dimension. With an
+        outcome weight there are `progress` and `later`, of Poisson distributions, and `end`, the
+        cross entropy; they count so much beside it.
 
         Args:
-            z: (batch, steps + 1, latent_dim); row t + 1 is the target of row t.
-            action: (batch, steps, 3). mask: (batch, steps), 1 where a step counts.
+            seed: (2,) int32, of the samples of own predictions; None reads z alone.
         """
-        likelihood = mixture_log_likelihood(z[:, 1:], *self.predict(z[:, :-1], action))
-        per_step = tf.reduce_mean(likelihood, axis=-1)  # (batch, steps)
-        return -tf.reduce_sum(per_step * mask) / tf.reduce_sum(mask)
+        read = batch.z[:, :-1]
+        if seed is None:
+            hidden = self.lstm(tf.concat([read, batch.action], axis=-1))
+        else:
+            hidden, read = self._unroll(read, batch.action, batch.own, seed)
+        likelihood = mixture_log_likelihood(batch.z[:, 1:], *self.mixture(hidden, read))
+        nll = -_mean(tf.reduce_mean(likelihood, axis=-1), batch.mask)
+        if not outcome_weight:
+            return {"loss": nll, "nll": nll}
+        outcome = self.outcome(hidden, read)
+        progress = _mean(_poisson(batch.progress, outcome.progress), batch.acted)
+        cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(batch.ended, outcome.end)
+        end = _mean(cross_entropy, batch.acted)
+        in_units = batch.later_progress / LATER_UNIT, outcome.later / LATER_UNIT
+        later = _mean(_poisson(*in_units), batch.acted * batch.later_known)
+        loss = nll + outcome_weight * (progress + end + later)
+        return {"loss": loss, "nll": nll, "progress": progress, "end": end, "later": later}
 
-    def loss(self, z: Tensor, action: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """What training minimises, `loss`, and its terms; arguments as those of
-        `negative_log_likelihood`, which is all of it."""
-        return {"loss": self.negative_log_likelihood(z, action, mask)}
+    def _unroll(
+        self, z: Tensor, action: Tensor, own: Tensor, seed: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Hidden states, (batch, steps, hidden_units), and what was read, (batch, steps,
+        latent_dim): z, or where `own` is 1, a sample of what was predicted there. No gradient goes
+        through samples."""
+        uniform = tf.random.stateless_uniform(tf.shape(z), seed)
+        normal = tf.random.stateless_normal(tf.shape(z), seed + 1)
+
+        def step(state: tuple[Tensor, ...], given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            hidden, cell, predicted, _ = state
+            z, action, own, uniform, normal = given
+            read = own[:, None] * predicted + (1.0 - own[:, None]) * z
+            hidden, cell = self.lstm.cell(tf.concat([read, action], axis=1), [hidden, cell])[1]
+            known = tf.stop_gradient(tf.concat([hidden, read], axis=1))
+            parameters = tf.matmul(known, kernel) + bias
+            predicted = sample_mixture(*self._mixture_of(parameters), uniform, normal)
+            predicted = tf.clip_by_value(predicted, -FARTHEST, FARTHEST)
+            return hidden, cell, tf.stop_gradient(predicted), read
+
+        # Outside of the loop, for whose every step TensorFlow would else add up zeros.
+        kernel, bias = tf.stop_gradient(self.head.kernel), tf.stop_gradient(self.head.bias)
+        batch = tf.shape(z)[0]
+        zeros = [tf.zeros((batch, size)) for size in (self.hidden_units, self.latent_dim)]
+        by_time = [tf.einsum("bt...->tb...", each) for each in (z, action, own, uniform, normal)]
+        states = tf.scan(step, tuple(by_time), (zeros[0], zeros[0], zeros[1], zeros[1]))
+        hidden, _, _, read = (tf.einsum("tb...->bt...", each) for each in states)
+        return hidden, read
 
     def step(
         self, z: Tensor, action: Tensor, hidden: Tensor, cell: Tensor
@@ -211,9 +327,9 @@ class MDNRNN:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickled and copied as what it is rebuilt from; Keras' own layers cannot be."""
-        sizes = (self.latent_dim, self.hidden_units, self.mixtures)
+        made_of = (self.latent_dim, self.hidden_units, self.mixtures, self.vae_digest)
         weights = [weight.numpy() for weight in self.weights]
-        return _rebuilt, (*sizes, self.vae_digest, self.feature_mean, weights)
+        return _rebuilt, (*made_of, self.has_outcome, self.feature_mean, weights)
 
     def save(self, path: str | Path) -> None:
         """Write weights and what is needed to rebuild the model; see `model_files`."""
@@ -225,6 +341,7 @@ class MDNRNN:
                 "hidden_units": self.hidden_units,
                 "mixtures": self.mixtures,
                 "vae_digest": self.vae_digest,
+                "has_outcome": int(self.has_outcome),
             },
             [*(weight.numpy() for weight in self.weights), self.feature_mean],
         )
@@ -243,12 +360,16 @@ class MDNRNN:
         vae_digest = stored.text("vae_digest")
         # Before the model is built: the settings may be those of one that fills the memory.
         shapes = _weight_shapes(latent_dim, hidden_units, mixtures)
-        centred = len(stored.weights) != len(shapes)  # files of early versions have no mean
-        stored.require_shapes([*shapes, (latent_dim + hidden_units,)] if centred else shapes)
-        rng = np.random.default_rng(0)
-        model = cls(latent_dim, hidden_units, mixtures, rng=rng, vae_digest=vae_digest)
-        if centred:
-            model.feature_mean = stored.weights.pop()
+        stored.require_shapes([*shapes, (latent_dim + hidden_units,)])
+        model = cls(
+            latent_dim,
+            hidden_units,
+            mixtures,
+            rng=np.random.default_rng(0),
+            vae_digest=vae_digest,
+            has_outcome=bool(stored.whole_number("has_outcome", 0, 1)),
+        )
+        model.feature_mean = stored.weights.pop()
         stored.assign_to(model.weights)
         return model
 
@@ -258,11 +379,18 @@ def _rebuilt(
     hidden_units: int,
     mixtures: int,
     vae_digest: str,
+    has_outcome: bool,
     feature_mean: NDArray[np.float32],
     weights: Sequence[NDArray[np.float32]],
 ) -> MDNRNN:
-    rng = np.random.default_rng(0)
-    memory = MDNRNN(latent_dim, hidden_units, mixtures, rng=rng, vae_digest=vae_digest)
+    memory = MDNRNN(
+        latent_dim,
+        hidden_units,
+        mixtures,
+        rng=np.random.default_rng(0),
+        vae_digest=vae_digest,
+        has_outcome=has_outcome,
+    )
     memory.feature_mean = feature_mean.copy()
     for variable, weight in zip(memory.weights, weights, strict=True):
         variable.assign(weight)
@@ -273,4 +401,21 @@ def _weight_shapes(latent_dim: int, hidden_units: int, mixtures: int) -> list[tu
     """Shapes of `MDNRNN.weights`."""
     gates, outputs = 4 * hidden_units, 3 * mixtures * latent_dim
     lstm = [(latent_dim + ACTIONS, gates), (hidden_units, gates), (gates,)]
-    return [*lstm, (hidden_units, outputs), (outputs,)]
+    head = [(hidden_units + latent_dim, outputs), (outputs,)]
+    outcome = [
+        (hidden_units + latent_dim, OUTCOME_UNITS),
+        (OUTCOME_UNITS,),
+        (OUTCOME_UNITS, 3),
+        (3,),
+    ]
+    return [*lstm, *head, *outcome]
+
+
+def _mean(values: Tensor, counts: Tensor) -> Tensor:
+    """Over what counts; 0 where nothing does."""
+    return tf.math.divide_no_nan(tf.reduce_sum(values * counts), tf.reduce_sum(counts))
+
+
+def _poisson(number: Tensor, mean: Tensor) -> Tensor:
+    """Negative log likelihood of a number, but for what no mean changes."""
+    return mean - number * tf.math.log(mean + 1e-6)

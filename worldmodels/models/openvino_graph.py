@@ -67,8 +67,12 @@ class OpenVINOGraph:
         import tensorflow as tf  # whoever has such a function has it; who unpickles need not
 
         traced = tf.function(function, input_signature=inputs, autograph=False)
+        graph = traced.get_concrete_function()
         # Copies of the weights: TensorFlow's are gone with the model that they belong to.
-        self._model = _openvino().convert_model(traced.get_concrete_function(), share_weights=False)
+        model = _openvino().convert_model(graph, share_weights=False)
+        # It takes what the function computes and nobody reads for one more output.
+        outputs = [model.output(output.name) for output in graph.outputs]
+        self._model = _openvino().Model(outputs, model.get_parameters())
         self._settings = {
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,

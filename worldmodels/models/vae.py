@@ -82,7 +82,7 @@ class VAEParams(Params):
     beta: weight of the KL against the reconstruction; 1 is the ELBO.
     learning_rate: Adam's at the start; it falls to zero along a cosine.
     batch_size: frames a training step.
-    epochs: passes over the training frames, at most.
+    epochs: passes over the training frames, at most; 0 keeps V as the round before left it.
     patience: epochs without a better validation loss after which training ends; null for never.
     precision: what the encoder computes in once V is trained, wherever it is used; see `VAE`.
     """
@@ -92,7 +92,7 @@ class VAEParams(Params):
     beta: float = Field(ge=0, le=1000)
     learning_rate: float = Field(ge=1e-9, le=1)
     batch_size: int = Field(ge=1, le=4096)
-    epochs: int = Field(ge=1, le=100_000)
+    epochs: int = Field(ge=0, le=100_000)
     patience: int | None = Field(ge=1, le=100_000)
     precision: Precision
 

@@ -26,6 +26,7 @@ from worldmodels.core.params import (
 )
 from worldmodels.core.wording import cut, shown
 from worldmodels.data.episodes import split_episodes
+from worldmodels.dream.dream_params import DreamParams
 from worldmodels.inspection.vision_frames import InspectionParams
 from worldmodels.models.controller import linear_layer
 from worldmodels.models.determinism import ComputeParams
@@ -67,6 +68,7 @@ OF_A_ROUND: dict[str, type[Params]] = {  # groups that a round may override
     "vae": VAEParams,
     "memory": MemoryParams,
     "controller": ControllerParams,
+    "dream": DreamParams,
 }
 # What no round overrides, since the models of one are the beginning of the next.
 SIZES = {
@@ -89,6 +91,7 @@ class RoundParams:
     vae: VAEParams
     memory: MemoryParams
     controller: ControllerParams
+    dream: DreamParams
 
 
 @dataclass(frozen=True)
@@ -120,9 +123,21 @@ class AllParams:
                     "first round",
                     key="sampling.policy",
                 )
+            if one.vae.epochs == 0 and not one.round.before:
+                raise ParameterError(
+                    "expected 1 or more in the first round, got 0: there is no V before it to keep",
+                    key="vae.epochs",
+                )
             self._check_frames(one)
             self._check_memory(one)
             self._check_controller(one)
+            if one.controller.environment != "car_racing" and not one.memory.outcome_weight:
+                raise ParameterError(
+                    f"expected more than 0, since controller.environment of round "
+                    f"{one.round.name} is {one.controller.environment}, got 0: M has to learn what "
+                    "a dream pays",
+                    key="memory.outcome_weight",
+                )
         self._check_noise(
             "evaluation", self.evaluation, self.rounds[self.evaluation.round].controller.latent
         )

@@ -1,14 +1,16 @@
 """Apply a named profile to params.yaml in place: `python -m worldmodels.pipeline.presets tiny`.
 
-A preset, presets/NAME.yaml, is a part of params.yaml: groups with some of their keys. Read
-`apply_preset` first. It replaces the text of the values that differ and leaves every other byte of
-params.yaml alone, so that applying a preset and then `default` gives back the same file; a YAML
-dumper, ruamel's round trip too, would reflow lists, respell numbers and push comments.
+A preset, presets/NAME.yaml, is a part of params.yaml: groups with some of their keys, and all
+rounds. Read `apply_preset` first. It replaces the text of the rounds and of the values that differ
+and leaves every other byte of params.yaml alone, so that applying a preset and then `default` gives
+back the same file; a YAML dumper, ruamel's round trip too, would reflow lists, respell numbers and
+push comments.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
 from collections import Counter
@@ -20,8 +22,10 @@ from ruamel.yaml.nodes import MappingNode, Node
 
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.core.files import atomic_write
-from worldmodels.core.params import flatten, read_params
+from worldmodels.core.params import ROUNDS, flatten, read_params
 
+# From `rounds:` to its last indented line.
+ROUNDS_BLOCK = re.compile(r"^rounds:.*\n(?:[ \t]+\S.*\n|[ \t\r]*\n(?=[ \t]+\S))*", re.MULTILINE)
 GAP = 2  # the spaces before an end-of-line comment whose value is too long for the column
 
 
@@ -52,7 +56,9 @@ def apply_preset(name: str, root: Path) -> list[Change]:
         there_are = ", ".join(preset_names(root)) or f"none in {root.absolute() / 'presets'}"
         raise WorldModelsError(f"presets: expected one of {there_are}, got '{name}'")
     preset_path, params_path = root / "presets" / f"{name}.yaml", root / "params.yaml"
-    values, preset_values = flatten(read_params(params_path)), flatten(read_params(preset_path))
+    groups, preset_groups = read_params(params_path), read_params(preset_path)
+    rounds, preset_rounds = groups.pop(ROUNDS, {}), preset_groups.pop(ROUNDS, {})
+    values, preset_values = flatten(groups), flatten(preset_groups)
     unknown = [key for key in preset_values if key not in values]
     if unknown:
         raise WorldModelsError(
@@ -61,10 +67,11 @@ def apply_preset(name: str, root: Path) -> list[Change]:
         )
     # By repr, since 1, 1.0 and true are equal in Python but not to a reader of the file.
     differing = [key for key in preset_values if repr(preset_values[key]) != repr(values[key])]
-    if not differing:
-        return []
-
-    text, preset_text = _read_text(params_path), _read_text(preset_path)
+    before, preset_text = _read_text(params_path), _read_text(preset_path)
+    text = _with_rounds_of(preset_text, before)
+    changes = []
+    if text != before:
+        changes.append(Change(ROUNDS, ", ".join(rounds), ", ".join(preset_rounds)))
     spans, preset_spans = _spans(text), _spans(preset_text)
     for key in differing:
         for path, known in ((params_path, spans), (preset_path, preset_spans)):
@@ -73,17 +80,19 @@ def apply_preset(name: str, root: Path) -> list[Change]:
                     f"{path}: expected the value of {key} on one line, got it empty or on more; "
                     "write null for an empty value and [a, b] for a list"
                 )
-    changes = []
     column = _comment_column(text, spans)
     for key in sorted(differing, key=lambda key: spans[key].start, reverse=True):
         span, preset_span = spans[key], preset_spans[key]
         new = preset_text[preset_span.start : preset_span.stop]
-        changes.append(Change(key, old=text[span.start : span.stop], new=new))
+        changes.insert(0, Change(key, old=text[span.start : span.stop], new=new))
         text = _replaced(text, span, new, column)
-    changes.reverse()
+    if not changes:
+        return []
 
-    got = flatten(YAML(typ="safe", pure=True).load(text))
-    if repr(got) != repr({key: preset_values.get(key, value) for key, value in values.items()}):
+    got = YAML(typ="safe", pure=True).load(text)
+    expected = {key: preset_values.get(key, value) for key, value in values.items()}
+    got_rounds = got.pop(ROUNDS, {})
+    if repr(flatten(got)) != repr(expected) or got_rounds != (preset_rounds or rounds):
         raise WorldModelsError(
             f"{preset_path}: expected values that mean the same in their place in {params_path}, "
             f"got other ones; put quotes around texts; {params_path} was left as it is"
@@ -92,6 +101,16 @@ def apply_preset(name: str, root: Path) -> list[Change]:
         temporary.write_bytes(text.encode())  # write_text would make CRLF of LF somewhere
         shutil.copymode(params_path, temporary)
     return changes
+
+
+def _with_rounds_of(preset_text: str, text: str) -> str:
+    """`text` with the rounds that the preset has, comments included; as it is where it has none."""
+    old, new = ROUNDS_BLOCK.search(text), ROUNDS_BLOCK.search(preset_text)
+    if old is None or new is None:
+        return text
+    line_end = "\r\n" if "\r\n" in old[0] else "\n"
+    block = line_end.join(new[0].splitlines()) + line_end
+    return text[: old.start()] + block + text[old.end() :]
 
 
 def _read_text(path: Path) -> str:

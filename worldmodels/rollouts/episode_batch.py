@@ -88,6 +88,7 @@ class _Running:
             self._frames = np.empty((episode.steps, *frame_shape), np.uint8)
             self._actions = np.empty((episode.steps, ACTIONS), np.float32)
             self._rewards = np.empty(episode.steps, np.float32)
+            self._progress = np.zeros(episode.steps, np.float32)
             self._privileged = np.empty((episode.steps, len(task.columns)), np.float32)
             self.measure = envs.privileged(slot)
         self._path = [envs.place(slot)] if episode.trace else []
@@ -109,14 +110,15 @@ class _Running:
     def go_on(self, reward: float, end: EndReason | None) -> Outcome | None:
         """Take what the step brought; the outcome, if it was the last."""
         episode = self._episode
+        tiles = self._envs.progress(self._slot)
         if episode.record:
             self._rewards[self._steps] = reward
+            self._progress[self._steps] = tiles - self._tiles
         self._return += reward
         self._steps += 1
         if episode.trace:
             self._path.append(self._envs.place(self._slot))
         self._steps_since_tile += 1
-        tiles = self._envs.progress(self._slot)
         if tiles > self._tiles:
             self._tiles = tiles
             self._steps_since_tile = 0
@@ -135,15 +137,14 @@ class _Running:
         recording = None
         if self._episode.record:
             rows = slice(self._steps)
-            ended = np.arange(self._steps) == self._steps - 1
             recording = EpisodeData(
                 self._episode.track_seed,
                 self._frames[rows],
                 self._actions[rows],
                 self._rewards[rows],
-                ended & (reason == "off_field"),
-                ended & (reason != "off_field"),
+                self._progress[rows],
                 self._privileged[rows],
+                reason,
             )
         trace = None
         if self._episode.trace:

@@ -70,7 +70,7 @@ def record_episodes(
         progress = Progress(checkpoint.stage, len(episodes), "episodes", done=driven)
         with writer, progress:
             for outcome in engine.play(episodes[driven:], candidates):
-                writer.write(outcome.recorded, outcome.reason)
+                writer.write(outcome.recorded)
                 summary.add(outcome.recorded)
                 progress.advance(1)
     place_shards(shards, folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from worldmodels.car_racing.task import MAX_STEPS
@@ -26,6 +27,8 @@ class SamplingParams(Params):
     random_start: start on a random tile of the track, as the paper's sampler does.
     noise: standard deviations of what is added to steering, gas and brake in the second half of the
         episodes; zeros for none.
+    weight_noise: standard deviation of what is added to each of C's weights, in every other episode
+        of the first half, so that M sees drives of other controllers; 0 for none.
     first_seed: the first track; the others follow.
     """
 
@@ -35,6 +38,7 @@ class SamplingParams(Params):
     patience: int | None = Field(ge=2, le=MAX_STEPS)
     random_start: bool
     noise: tuple[Spread, Spread, Spread]
+    weight_noise: Spread
     first_seed: int = Field(ge=0)
 
     @property
@@ -47,13 +51,27 @@ class SamplingParams(Params):
         """Track seeds that are driven with noise: the second half."""
         return self.seeds[self.episodes // 2 :]
 
+    @property
+    def perturbed_seeds(self) -> range:
+        """Track seeds that a controller with other weights drives."""
+        return self.seeds[1 : self.episodes // 2 : 2] if self.weight_noise else self.seeds[:0]
+
+    def candidates(self, parameters: NDArray[np.float64], *, seed: int) -> NDArray[np.float64]:
+        """A controller, and what is made of it for each of `perturbed_seeds`, (candidates,
+        parameters)."""
+        rng = np.random.default_rng([seed, self.first_seed])
+        noise = rng.standard_normal((len(self.perturbed_seeds), len(parameters)))
+        return np.concatenate([parameters[None], parameters + self.weight_noise * noise])
+
 
 def sampling_episodes(params: SamplingParams, *, seed: int) -> list[Episode]:
     """The episodes to record, of a run with this `base.seed`."""
+    perturbed = params.perturbed_seeds
     return [
         Episode(
             track_seed=track,
             noise_seed=noise_seed(seed, track),
+            candidate=1 + perturbed.index(track) if track in perturbed else 0,
             steps=params.steps,
             patience=params.patience,
             random_start=params.random_start,

@@ -19,11 +19,12 @@ from worldmodels.models.controller import INPUTS, Latent
 class ControllerParams(Params):
     """The `controller` group of params.yaml; its comments there say more.
 
+    environment: where candidates drive: the real one, M's dream, or first the dream.
     inputs: what C reads: [z] or [z, h].
     latent: "sample" or "mean".
     population: candidates a generation.
     episodes: tracks that each candidate of a generation drives.
-    generations: how many.
+    generations: how many, those of a dream not counted.
     steps: of an episode at most, training and validation alike.
     sigma: standard deviation of the search at the start. max_sigma: the most it may grow to.
     covariance: "full", or "diagonal" for one that stays so.
@@ -42,6 +43,7 @@ class ControllerParams(Params):
     validation_episodes: tracks it is validated on. validation_first_seed: the first of them.
     """
 
+    environment: Literal["car_racing", "dream", "dream_then_car_racing"]
     inputs: tuple[str, ...]
     latent: Latent
     population: int = Field(ge=2, le=4096)
@@ -98,16 +100,20 @@ class ControllerParams(Params):
 
     @property
     def training_seeds(self) -> range:
-        """Track seeds that candidates are ranked on, and those of the pool that were too easy."""
-        tracks = self.generations * self.tracks_per_generation
+        """Track seeds that candidates are ranked on, and those of the pool that were too easy; none
+        in a dream."""
+        generations = 0 if self.environment == "dream" else self.generations
+        tracks = generations * self.tracks_per_generation
         return range(self.first_seed, self.first_seed + tracks)
 
     def generation_seeds(self, generation: int) -> range:
-        """Those of `training_seeds` that a generation, from 1 on, has to itself. In this order, or
+        """Those of `training_seeds` that a generation, from 1 on, has to itself; a dream, which
+        has no tracks, draws its luck from them, and from those behind. In this order, or
         from the hardest on where they are a pool, all its candidates drive the first `episodes`
         of them, and finalists the `finalist_episodes` that follow."""
         tracks = self.tracks_per_generation
-        return self.training_seeds[(generation - 1) * tracks : generation * tracks]
+        first = self.first_seed + (generation - 1) * tracks
+        return range(first, first + tracks)
 
     @property
     def validation_seeds(self) -> range:

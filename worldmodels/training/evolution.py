@@ -5,7 +5,8 @@ All candidates of a generation drive the same tracks, and every generation has n
 `track_pool` they are the hardest of many new ones: ranks do not tell how much a lap lost, so on
 tracks as they come a little speed counts as much as not leaving the road. What counts as the result
 is the mean of the search distribution, scored on validation tracks that no candidate is ever ranked
-on; the luckiest candidate is never kept. Read `evolve` first, the main loop.
+on; the luckiest candidate is never kept. The first generations may drive in a dream: no reward of
+the real environment reaches them. Read `evolve` first, the main loop.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from worldmodels.training.evolution_log import EvolutionLog, GenerationResult, V
 class Generation:
     """What a generation came to; generation 0 is a start, before any candidate drove.
 
-    frames: driven by all candidates so far, and by the mean vectors in the pool.
+    frames: driven by all candidates so far, and by the mean vectors in the pool; those of a dream
+        do not count.
     return_mean, return_std, return_max: over the candidates' mean returns on the training tracks
         that all of them drove; not a number for a start.
     pool_return: of the mean vector before the update, over all tracks of the pool; not a number
@@ -63,6 +65,14 @@ class Generation:
         return row
 
 
+@dataclass(frozen=True)
+class Dream:
+    """Where candidates drive at first. engine: dreams. generations: how many."""
+
+    engine: Engine
+    generations: int
+
+
 def validated(generations: Sequence[Generation]) -> list[tuple[Generation, Validation]]:
     """The generations whose mean vector was validated."""
     return [(one, one.validation) for one in generations if one.validation is not None]
@@ -93,6 +103,7 @@ def evolve(
     starts: Sequence[NDArray[np.float64]],
     seed: int,
     log: EvolutionLog,
+    dream: Dream | None = None,
 ) -> Iterator[Generation]:
     """Evolve a controller; yield each start, then after every generation.
 
@@ -104,6 +115,7 @@ def evolve(
         seed: `base.seed`.
         log: where to save, and to go on from. Generations that were driven before are yielded
             again.
+        dream: where the first generations drive; None if all drive in the environment.
 
     Raises:
         WorldModelsError: a return is not a number.
@@ -118,8 +130,11 @@ def evolve(
     rng = np.random.default_rng(seed)
     strategy = _strategy(best_validated(tried)[0].mean_vector, params.sigma, params, rng=rng)
     frames = 0
-    for generation in range(1, params.generations + 1):
-        if _restarts(generation, params.restart_every):
+    dreamt = dream.generations if dream else 0
+    last = dreamt + (0 if params.environment == "dream" else params.generations)
+    for generation in range(1, last + 1):
+        dreams = dream is not None and generation <= dreamt
+        if _restarts(generation, params.restart_every) or generation == dreamt + 1 > 1:
             # The spread that was searched last: sigma itself runs on where max_sigma caps it.
             sigma = min(float(np.mean(strategy.stds)), params.max_sigma)
             strategy = _strategy(strategy.mean, sigma, params, rng=rng)
@@ -129,16 +144,18 @@ def evolve(
             strategy.tell(candidates, _costs(result))
             log.check(generation, strategy.mean)
         else:
+            where = dream.engine if dream and dreams else engine
+            new = params.generation_seeds(generation if dreams else generation - dreamt)
             tracks, pool_returns, pool_frames = _select_hardest(
-                strategy.mean, params.generation_seeds(generation), params, engine, seed=seed
+                strategy.mean, new, params, where, seed=seed
             )
-            returns, scores, frames_here = _rank(candidates, tracks, params, engine, seed=seed)
+            returns, scores, frames_here = _rank(candidates, tracks, params, where, seed=seed)
             result = GenerationResult(returns, scores, pool_returns, frames_here + pool_frames)
             strategy.tell(candidates, _costs(result))
             log.add(generation, result, strategy.mean)
-        frames += result.frames
+        frames += 0 if dreams else result.frames
         validation = None
-        if generation % params.validation_every == 0 or generation == params.generations:
+        if generation % params.validation_every == 0 or generation == last:
             validation = log.validations.get(generation)
             if validation is None:
                 validation = _validate(strategy.mean, params, engine, seed=seed)

@@ -57,7 +57,8 @@ def fit(
         `val_` before their names.
 
     Raises:
-        WorldModelsError: the loss is no longer a finite number.
+        WorldModelsError: a term of the loss is no longer a finite number. The checkpoint is of
+            before that.
     """
     optimizer.build(weights)
     best = [tf.Variable(weight, trainable=False) for weight in weights] if keep_best else []
@@ -69,16 +70,14 @@ def fit(
     with Progress(name, epochs * steps, "batch", done=done) as progress:
         while at.epoch < epochs and not _out_of_patience(at.rows, patience):
             for terms, weight in train(at.epoch, at.step):
+                where = f"in step {at.step + 1} of epoch {at.epoch + 1}"
+                _require_finite(terms, where, learning_rate)
                 at.means.add(terms, weight)
                 at.step += 1
                 progress.advance(1, loss=at.means.mean("loss"))
                 state.save_if_due(at)
             row = _row(at.epoch + 1, at.means, validate())
-            if not np.isfinite([row["loss"], row["val_loss"]]).all():
-                raise WorldModelsError(
-                    f"the loss is not a finite number in epoch {at.epoch + 1} ({row}); "
-                    f"lower this round's {learning_rate}"
-                )
+            _require_finite(row, f"after epoch {at.epoch + 1}", learning_rate)
             at = Position(epoch=at.epoch + 1, rows=[*at.rows, row])
             if best_epoch(at.rows) == at.epoch:
                 _assign(best, weights[: len(best)])
@@ -94,6 +93,16 @@ def best_epoch(rows: Sequence[Mapping[str, float]]) -> int:
 
 def _out_of_patience(rows: Sequence[Mapping[str, float]], patience: int | None) -> bool:
     return patience is not None and len(rows) > 0 and len(rows) - best_epoch(rows) >= patience
+
+
+def _require_finite(terms: Mapping[str, tf.Tensor], where: str, learning_rate: str) -> None:
+    numbers = {name: float(value) for name, value in terms.items()}
+    bad = [f"{name} {number}" for name, number in numbers.items() if not np.isfinite(number)]
+    if bad:
+        raise WorldModelsError(
+            f"the loss {where}: expected finite numbers, got {', '.join(bad)}; "
+            f"lower this round's {learning_rate}"
+        )
 
 
 def _row(epoch: int, training: Means, validation: Means) -> Row:

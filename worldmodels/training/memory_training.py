@@ -1,12 +1,13 @@
-"""M's training: Adam on the negative log likelihood of windows of latents.
+"""M's training: Adam on windows of latents and of what came of them.
 
-z is drawn anew from the stored mean and log variance in every batch, so that M learns how sure V
-is. Read `fit_memory`.
+Where `memory.latent` is `sample`, z is drawn anew from the stored mean and log variance in every
+batch, so that M learns how sure V is. Read `fit_memory`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
@@ -17,9 +18,11 @@ from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.data.latents import LatentSequences, Sequences
 from worldmodels.models.keras_on_tensorflow import keras
-from worldmodels.models.memory import MDNRNN, MemoryParams
+from worldmodels.models.memory import MDNRNN, MemoryBatch, MemoryParams
 from worldmodels.training.loop import Row, Step, fit
 from worldmodels.training.training_checkpoint import Means
+
+WARM_UP = 8  # steps of a window, at least, before M reads its own predictions
 
 
 def fit_memory(
@@ -51,36 +54,40 @@ def fit_memory(
     """
     steps = _steps(sequences, training, params)
     _steps(sequences, validation, params)
+    memory.has_outcome = params.outcome_weight > 0
     schedule = keras.optimizers.schedules.CosineDecay(params.learning_rate, params.epochs * steps)
     optimizer = keras.optimizers.Adam(schedule, clipvalue=params.gradient_clip)
     optimizer.build(memory.weights)
-    signature = (
-        tf.TensorSpec(
-            (params.batch_size, params.sequence_length + 1, memory.latent_dim), tf.float32
-        ),
-        tf.TensorSpec((params.batch_size, params.sequence_length, ACTIONS), tf.float32),
-        tf.TensorSpec((params.batch_size, params.sequence_length), tf.float32),
+    shape = (params.batch_size, params.sequence_length)
+    a_number = tf.TensorSpec(shape, tf.float32)
+    signature = MemoryBatch(
+        tf.TensorSpec((shape[0], shape[1] + 1, memory.latent_dim), tf.float32),
+        tf.TensorSpec((*shape, ACTIONS), tf.float32),
+        *[a_number] * (len(MemoryBatch._fields) - 2),
     )
-    train_step = training_step(memory, optimizer)
-    validation_step = tf.function(memory.loss, input_signature=signature, autograph=False)
+    train_step = training_step(memory, optimizer, params)
+    validation_step = tf.function(
+        partial(memory.loss, outcome_weight=params.outcome_weight),
+        input_signature=(signature,),
+        autograph=False,
+    )
 
     def batches(windows: NDArray[np.int64], epoch: int, *, first_step: int = 0) -> tf.data.Dataset:
         return tf.data.Dataset.from_generator(
-            lambda: _batches(
-                sequences, windows, params.batch_size, seed=[seed, epoch], first_step=first_step
-            ),
+            lambda: _batches(sequences, windows, params, seed=[seed, epoch], first_step=first_step),
             output_signature=signature,
         ).prefetch(4)
 
     def train(epoch: int, first_step: int) -> Iterator[Step]:
         windows = sequences.windows(training, rng=np.random.default_rng([seed, epoch]))
-        for z, action, mask in batches(windows, epoch, first_step=first_step):
-            yield train_step(z, action, mask), _steps_in(mask)
+        for step, batch in enumerate(batches(windows, epoch, first_step=first_step), first_step):
+            drawn_by = tf.constant([seed, 2 * (epoch * steps + step)], tf.int32)
+            yield train_step(batch, drawn_by), _steps_in(batch.mask)
 
     def validate() -> Means:
         means = Means()
-        for z, action, mask in batches(sequences.windows(validation, rng=None), params.epochs):
-            means.add(validation_step(z, action, mask), _steps_in(mask))
+        for batch in batches(sequences.windows(validation, rng=None), params.epochs):
+            means.add(validation_step(batch), _steps_in(batch.mask))
         return means
 
     yield from fit(
@@ -115,15 +122,22 @@ def measure_feature_mean(
 
 
 def training_step(
-    memory: MDNRNN, optimizer: keras.optimizers.Optimizer
-) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
-    """A compiled step: the arguments of `MDNRNN.loss` to its terms, before the update."""
+    memory: MDNRNN, optimizer: keras.optimizers.Optimizer, params: MemoryParams
+) -> Callable[[MemoryBatch, tf.Tensor], dict[str, tf.Tensor]]:
+    """A compiled step: a batch, and the seed of own predictions, to the terms of `MDNRNN.loss`,
+    before the update."""
+    # A step at a time takes half as long again as Keras' LSTM on whole windows.
+    reads_own = params.own_predictions > 0
 
     @tf.function(autograph=False)
-    def step(z: tf.Tensor, action: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
+    def step(batch: MemoryBatch, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
-            terms = memory.loss(z, action, mask)
-        gradients = tape.gradient(terms["loss"], memory.weights)
+            terms = memory.loss(
+                batch, outcome_weight=params.outcome_weight, seed=seed if reads_own else None
+            )
+        gradients = tape.gradient(
+            terms["loss"], memory.weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
         optimizer.apply_gradients(zip(gradients, memory.weights, strict=True))
         return terms
 
@@ -147,16 +161,39 @@ def _steps(sequences: LatentSequences, episodes: Sequence[int], params: MemoryPa
 def _batches(
     sequences: LatentSequences,
     windows: NDArray[np.int64],
-    batch_size: int,
+    params: MemoryParams,
     *,
     seed: Sequence[int],
     first_step: int = 0,
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
-    """z drawn for each window, its actions, its mask."""
-    for step, read in _read(sequences, windows, batch_size, first_step=first_step):
+) -> Iterator[MemoryBatch]:
+    """Windows, with z drawn for each, and where M reads its own predictions."""
+    for step, read in _read(sequences, windows, params.batch_size, first_step=first_step):
         rng = np.random.default_rng([*seed, step])
-        noise = rng.standard_normal(read.mean.shape, dtype=np.float32)
-        yield read.mean + np.exp(0.5 * read.log_var) * noise, read.action, read.mask
+        z = read.mean
+        if params.latent == "sample":
+            noise = rng.standard_normal(z.shape, dtype=np.float32)
+            z = z + np.exp(0.5 * read.log_var) * noise
+        yield MemoryBatch(
+            z,
+            read.action,
+            read.mask,
+            read.acted,
+            read.progress,
+            read.ended,
+            read.later_progress,
+            read.later_known,
+            _own(params, rng),
+        )
+
+
+def _own(params: MemoryParams, rng: np.random.Generator) -> NDArray[np.float32]:
+    """1 where M reads its own predictions: a stretch in some windows, (batch, steps) float32."""
+    steps = np.arange(params.sequence_length)
+    first = rng.integers(WARM_UP, max(params.sequence_length, WARM_UP + 1), params.batch_size)
+    behind = first + rng.integers(1, params.own_steps + 1, params.batch_size)
+    chosen = rng.random(params.batch_size) < params.own_predictions
+    own = chosen[:, None] & (steps >= first[:, None]) & (steps < behind[:, None])
+    return own.astype(np.float32)
 
 
 def _read(
@@ -170,5 +207,5 @@ def _read(
     for step in range(first_step, -(-len(windows) // batch_size)):
         start = step * batch_size
         batch = windows[start : start + batch_size]
-        padding = np.zeros((batch_size - len(batch), 2), np.int64)
+        padding = np.zeros((batch_size - len(batch), batch.shape[1]), np.int64)
         yield step, sequences.read(np.concatenate([batch, padding]))

@@ -25,7 +25,8 @@ def fit_vae(
     checkpoint: Checkpoint | None = None,
 ) -> Iterator[Row]:
     """Train in place; yield a row after every epoch, the terms of `VAE.negative_elbo`. When the
-    rows have ended, the weights are those of the best epoch; see `training.loop.fit`.
+    rows have ended, the weights are those of the best epoch; see `training.loop.fit`. Without
+    epochs there is one row, of held-out frames alone.
 
     Args:
         vae: the model.
@@ -37,12 +38,16 @@ def fit_vae(
     Raises:
         WorldModelsError: the loss is no longer a finite number.
     """
+    validate = validator(vae, params, seed=seed)
+    if params.epochs == 0:
+        means = validate(validation)
+        yield {"epoch": 0, **{f"val_{term}": means.mean(term) for term in means.sums}}
+        return
     total = params.epochs * training.steps
     schedule = keras.optimizers.schedules.CosineDecay(params.learning_rate, total)
     optimizer = keras.optimizers.Adam(schedule)
     optimizer.build(vae.weights)
     train_step = training_step(vae, optimizer, kl_tolerance=params.kl_tolerance, beta=params.beta)
-    validate = validator(vae, params, seed=seed)
 
     def train(epoch: int, first_step: int) -> Iterator[Step]:
         batches = training.epoch(epoch, first_step=first_step)
