@@ -250,7 +250,7 @@ class TestUnreadable:
     ) -> None:
         write_episodes(tmp_path, LENGTHS)
         seal(tmp_path / "shard-00000.h5", dataclasses.replace(FORMAT, version=99))
-        with pytest.raises(EpisodeFileError, match=r"expected.*version 2, got.*version 99;"):
+        with pytest.raises(EpisodeFileError, match=r"expected.*version 3, got.*version 99;"):
             read(tmp_path)
 
     def test_a_missing_dataset(
