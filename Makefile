@@ -23,7 +23,7 @@ elif ! grep -qs no_scm .dvc/config.local; then \
 fi
 endef
 # Stages whose models `dvc push` puts into trained/: all but `push: false` in dvc.yaml.
-MODELS := train_vae train_memory transfer evolve
+MODELS := train_vae train_memory draw_starts transfer evolve
 
 # Columns of `make experiments`: the score, and what is named by group and key, a parameter.
 SHOWN := Experiment|val_return_second|return_|[a-z_]+(\.[a-z_]+)+$$$$

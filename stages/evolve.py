@@ -16,7 +16,7 @@ from worldmodels.core.params import BaseParams, load_group
 from worldmodels.core.progress import Progress, announce
 from worldmodels.dream.dream_engine import DreamEngine
 from worldmodels.dream.dream_params import DreamParams
-from worldmodels.dream.starts import dream_starts
+from worldmodels.dream.starts import DreamStarts
 from worldmodels.models.agent_policy import policy_maker
 from worldmodels.models.controller import LinearController, linear_layer
 from worldmodels.models.determinism import hide_gpu
@@ -89,14 +89,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     if in_dream:
         dream_engine = DreamEngine(
             memory,
-            dream_starts(
-                memory,
-                round_.latents,
-                moments=dreaming.moments,
-                warm_up=dreaming.warm_up,
-                failures=dreaming.failures,
-                seed=base.seed,
-            ),
+            DreamStarts.load(round_.dream_starts, memory),
             dreaming,
             inputs=params.inputs,
             threads=worker_count(),

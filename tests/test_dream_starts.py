@@ -11,8 +11,9 @@ import tensorflow as tf
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.data.latents import LatentWriter
 from worldmodels.dream.environment import GymDream
-from worldmodels.dream.starts import dream_starts, start_after
+from worldmodels.dream.starts import DreamStarts, dream_starts, start_after
 from worldmodels.models.memory import MDNRNN
+from worldmodels.models.model_files import ModelFileError
 from worldmodels.models.vae import VAE
 
 STEPS, WARM_UP = 40, 6
@@ -106,10 +107,42 @@ def test_a_dream_goes_on_from_where_a_drive_stands(tiny_memory: MDNRNN, latents:
     assert start.cell == pytest.approx(cell.numpy(), abs=1e-5)
 
 
-def test_a_dream_is_loaded_from_files(tiny_vae: VAE, tiny_memory: MDNRNN, latents: Path) -> None:
+def test_a_file_holds_them_to_the_bit(tiny_memory: MDNRNN, latents: Path, tmp_path: Path) -> None:
+    starts = dream_starts(tiny_memory, latents, moments=20, seed=3)
+    starts.save(tmp_path / "starts.h5", tiny_memory)
+    loaded = DreamStarts.load(tmp_path / "starts.h5", tiny_memory)
+    for name in ("z", "hidden", "cell", "bounds"):
+        assert np.array_equal(getattr(loaded, name), getattr(starts, name))
+
+
+def test_moments_of_another_memory_or_none_are_refused(
+    tiny_memory: MDNRNN, latents: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "starts.h5"
+    starts = dream_starts(tiny_memory, latents, moments=20, seed=3)
+    starts.save(path, tiny_memory)
+    larger = MDNRNN(4, 9, 2, rng=np.random.default_rng(0))
+    with pytest.raises(ModelFileError, match="another architecture: expected shapes"):
+        DreamStarts.load(path, larger)
+    tiny_memory.vae_digest = "another"
+    with pytest.raises(ModelFileError, match="memory beside it, got those of another"):
+        DreamStarts.load(path, tiny_memory)
+    none = DreamStarts(starts.z[:0], starts.hidden[:0], starts.cell[:0], starts.bounds)
+    none.save(path, tiny_memory)
+    with pytest.raises(ModelFileError, match="memory beside it, got none"):
+        DreamStarts.load(path, tiny_memory)
+
+
+def test_a_dream_is_loaded_from_a_folder_of_models(
+    tiny_vae: VAE, tiny_memory: MDNRNN, latents: Path
+) -> None:
+    folder = latents.parent
     tiny_memory.has_outcome = True
-    tiny_memory.save(latents.parent / "memory.h5")
-    tiny_vae.save(latents.parent / "vae.h5")
-    env = GymDream.load(latents.parent, latents)
+    tiny_memory.save(folder / "memory.h5")
+    tiny_vae.save(folder / "vae.h5")
+    dream_starts(tiny_memory, latents, moments=20, seed=3).save(
+        folder / "dream_starts.h5", tiny_memory
+    )
+    env = GymDream.load(folder)
     observation, _ = env.reset(seed=1)
     assert (rows(latents)[0] == observation[:4]).all(axis=1).any()

@@ -75,12 +75,16 @@ def test_dvc_yaml_says_of_each_stage_what_its_round_reads_and_writes() -> None:
                 "train_vae": ({episodes, old_vae}, vae),
                 "encode": ({episodes, vae}, round_.latents),
                 "train_memory": ({round_.latents, old_memory}, memory),
+                "draw_starts": ({round_.latents, memory}, round_.dream_starts),
                 "transfer": (
                     {episodes, old_vae, old_memory, old_controller, vae, memory},
                     round_.initial_controller,
                 ),
                 "evolve": (
-                    {round_.latents, vae, memory, old_controller, round_.initial_controller},
+                    {
+                        *(vae, memory, old_controller),
+                        *(round_.initial_controller, round_.dream_starts),
+                    },
                     controller,
                 ),
             }
@@ -109,5 +113,5 @@ def test_a_third_round_is_one_more_entry_in_params_yaml(
     Path("params.yaml").write_text(params.replace("\n# What is measured", f"{third}\n# What is"))
     stages = stale_stages(tmp_path)
     assert {name.partition("@")[0] for name in stages if name.endswith("@third")} == {
-        *("sample", "train_vae", "encode", "train_memory", "transfer", "evolve")
+        *("sample", "train_vae", "encode", "train_memory", "draw_starts", "transfer", "evolve")
     }

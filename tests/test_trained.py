@@ -115,7 +115,7 @@ def test_a_fresh_clone_drives_and_runs_again_only_what_changed(
     assert stages_run(output) == ["check_params", "evaluate"]
     output = stranger.run(*again[:3], *again[4:], "rounds.second.controller.sigma=0.05")
     assert stages_run(output)[:2] == ["check_params", "evolve@second"]
-    assert set(stages_run(output)) <= {"check_params", "evolve@second", "evaluate"}
+    assert set(stages_run(output)) <= {"check_params", "evolve@second", "film_dream", "evaluate"}
     assert not (stranger.root / "data" / "episodes").exists()
 
     # The second round learns from data/episodes: sampled again to the same bits, no model anew.

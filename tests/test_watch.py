@@ -20,6 +20,7 @@ from worldmodels.car_racing.environment import FastCarRacing
 from worldmodels.car_racing.frames import preprocess
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.dream.dreamt_drive import WARM_UP, dream_on
+from worldmodels.dream.starts import DreamStarts
 from worldmodels.models.agent_process import Agent
 from worldmodels.models.controller import LinearController
 from worldmodels.models.memory import MDNRNN
@@ -29,6 +30,7 @@ from worldmodels.training.evolution_log import CURRENT
 from worldmodels.watch import Moment, drive, follow, main
 
 STEPS = 5
+BOUNDS = np.array([[-9.0] * 4, [9.0] * 4], np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ def test_full_steering_to_the_left_fills_the_left_half_of_its_bar() -> None:
 
 
 def test_a_dream_begins_where_the_drive_stands_after_a_second(agent: Agent) -> None:
-    first = next(dream_on(agent, seed=4, steps=STEPS, temperature=1.0))
+    first = next(dream_on(agent, BOUNDS, seed=4, steps=STEPS, temperature=1.0))
     env = FastCarRacing()
     frame, _ = env.reset(seed=4)
     agent.reset(seed=4)
@@ -105,8 +107,8 @@ def test_whoever_drives_in_the_dream_steers_it(agent: Agent) -> None:
     def still(_: object) -> np.ndarray:
         return np.zeros((1, 3), np.float32)
 
-    driven = list(dream_on(agent, seed=4, steps=STEPS, temperature=0.0))
-    left = list(dream_on(agent, seed=4, steps=STEPS, temperature=0.0, driver=still))
+    driven = list(dream_on(agent, BOUNDS, seed=4, steps=STEPS, temperature=0.0))
+    left = list(dream_on(agent, BOUNDS, seed=4, steps=STEPS, temperature=0.0, driver=still))
     assert len(driven) == STEPS
     assert all((moment.action == 0).all() for moment in left)
     assert (driven[0].seen == left[0].seen).all()
@@ -119,7 +121,7 @@ def test_a_memory_without_an_outcome_head_cannot_dream(agent: Agent) -> None:
     memory.has_outcome = False
     other = Agent(agent.vae, memory, agent.controller)
     with pytest.raises(WorldModelsError, match="outcome_weight: expected more than 0"):
-        next(dream_on(other, seed=4, steps=STEPS, temperature=1.0))
+        next(dream_on(other, BOUNDS, seed=4, steps=STEPS, temperature=1.0))
 
 
 def test_the_arrow_keys_drive(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,8 +136,12 @@ def test_a_film_of_a_dream_is_written(
     agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch.Agent, "load", lambda _: agent)
+    state = np.zeros((1, 8), np.float32)
+    starts = DreamStarts(np.zeros((1, 4), np.float32), state, state, BOUNDS)
+    starts.save(tmp_path / "dream_starts.h5", agent.memory)
     path = tmp_path / "dream.mp4"
-    assert main(["--dream", "--film", str(path), "--steps", str(STEPS), "--seed", "4"]) == 0
+    where = ("--models", str(tmp_path), "--film", str(path))
+    assert main(["--dream", *where, "--steps", str(STEPS), "--seed", "4"]) == 0
     film = cv2.VideoCapture(str(path))
     assert film.get(cv2.CAP_PROP_FRAME_COUNT) == STEPS
     assert film.get(cv2.CAP_PROP_FRAME_WIDTH) >= watch.DREAM_WIDTH

@@ -294,13 +294,17 @@ def _pictures(options: argparse.Namespace) -> Iterator[NDArray[np.uint8]]:
     """What there is to be watched."""
     if options.follow:
         return map(draw, follow(seed=options.seed, steps=options.steps))
-    agent = Agent.load(options.models or _evaluated())
+    models = options.models or _evaluated()
+    agent = Agent.load(models)
     if not options.dream:
         return map(draw, drive(agent, seed=options.seed, steps=options.steps))
-    from worldmodels.dream.dreamt_drive import dream_on  # it takes seconds to import TensorFlow
+    # It takes seconds to import TensorFlow.
+    from worldmodels.dream.dreamt_drive import dream_on
+    from worldmodels.dream.starts import DreamStarts
 
     moments = dream_on(
         agent,
+        DreamStarts.load(Path(models, "dream_starts.h5"), agent.memory).bounds,
         seed=options.seed,
         steps=options.steps,
         temperature=options.temperature,

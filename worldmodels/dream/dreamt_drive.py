@@ -12,10 +12,9 @@ from worldmodels.car_racing.environment import FastCarRacing
 from worldmodels.car_racing.frames import preprocess
 from worldmodels.dream.dreams import Dreams
 from worldmodels.dream.driving import Driver, controller_drives
-from worldmodels.dream.starts import DreamStarts, start_after
+from worldmodels.dream.starts import start_after
 from worldmodels.models.agent_process import Agent
 from worldmodels.models.decoding import Decoder
-from worldmodels.models.memory import FARTHEST
 
 WARM_UP = 60  # real steps before the dream
 
@@ -34,13 +33,20 @@ class DreamtMoment:
 
 
 def dream_on(
-    agent: Agent, *, seed: int, steps: int, temperature: float, driver: Driver | None = None
+    agent: Agent,
+    bounds: NDArray[np.float32],
+    *,
+    seed: int,
+    steps: int,
+    temperature: float,
+    driver: Driver | None = None,
 ) -> Iterator[DreamtMoment]:
     """Let the agent drive the track of this seed for a second, and dream on from there, until M
     draws the episode's end.
 
     Args:
         agent: its M dreams.
+        bounds: see `DreamStarts`.
         seed: of the track, and of what is drawn.
         steps: of the dream, at most.
         temperature: see `imagination.imagine`.
@@ -51,7 +57,10 @@ def dream_on(
     """
     memory, decode = agent.memory, Decoder(agent.vae).decode
     memory.require_outcome()
-    dreams = Dreams(memory, _start(agent, seed=seed), count=1, temperature=temperature)
+    frames, actions = real_drive(agent, seed=seed, steps=WARM_UP)
+    z, _ = agent.vae.encode(frames)
+    start = start_after(memory, z[:-1], actions, z[-1], bounds)
+    dreams = Dreams(memory, start, count=1, temperature=temperature)
     driver = driver or controller_drives(memory, agent.controller)
     rng = np.random.default_rng(seed)
     dreams.reset(0, rng)
@@ -67,17 +76,23 @@ def dream_on(
         ended = bool(ends[0])
 
 
-def _start(agent: Agent, *, seed: int) -> DreamStarts:
-    """Where M stands after a second of CarRacing."""
+def real_drive(
+    agent: Agent, *, seed: int, steps: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Let the agent drive the track of this seed.
+
+    Returns:
+        frames as V gets them, (steps + 1, height, width, 3), and actions, (steps, 3); of fewer
+        steps where the episode ends in them.
+    """
     env = FastCarRacing()
     frame, _ = env.reset(seed=seed)
     agent.reset(seed=seed)
-    frames, actions = [], []
-    for _ in range(WARM_UP):
-        frames.append(preprocess(frame, agent.vae.image_shape))
+    frames, actions = [preprocess(frame, agent.vae.image_shape)], []
+    for _ in range(steps):
         actions.append(agent.act(frame))
-        frame, *_ = env.step(actions[-1].astype(np.float64))
-    frames.append(preprocess(frame, agent.vae.image_shape))
-    z, _ = agent.vae.encode(np.stack(frames))
-    bounds = np.array([[-FARTHEST], [FARTHEST]], np.float32).repeat(z.shape[1], axis=1)
-    return start_after(agent.memory, z[:-1], np.stack(actions), z[-1], bounds)
+        frame, _, terminated, truncated, _ = env.step(actions[-1].astype(np.float64))
+        frames.append(preprocess(frame, agent.vae.image_shape))
+        if terminated or truncated:
+            break
+    return np.stack(frames), np.stack(actions)

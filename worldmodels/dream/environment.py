@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.dream.dreams import Dreams
-from worldmodels.dream.starts import DreamStarts, dream_starts
+from worldmodels.dream.starts import DreamStarts
 from worldmodels.models.decoding import Decoder
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE
@@ -26,7 +26,6 @@ else:
     _Env = object
 
 FRAMES_PER_SECOND = 50  # of CarRacing
-MOMENTS = 1000  # of recorded episodes, at which dreams begin
 
 
 class DreamtCarRacing(_Env):
@@ -78,19 +77,18 @@ class DreamtCarRacing(_Env):
     def load(
         cls,
         models: str | Path,
-        latents: str | Path,
         *,
         temperature: float = 1.0,
         render_mode: str | None = None,
     ) -> Self:
-        """The dream of the memory.h5 in this folder, which begins at moments of these latents.
+        """The dream of the vae.h5, memory.h5 and dream_starts.h5 in this folder.
 
         Raises:
             WorldModelsError: a file is missing, is damaged, or does not fit the others; or the
                 memory's outcome head was not trained.
         """
         vae, memory = VAE.load(Path(models, "vae.h5")), MDNRNN.load(Path(models, "memory.h5"))
-        starts = dream_starts(memory, latents, moments=MOMENTS, seed=0)
+        starts = DreamStarts.load(Path(models, "dream_starts.h5"), memory)
         return cls(vae, memory, starts, temperature=temperature, render_mode=render_mode)
 
     def reset(

@@ -1,6 +1,7 @@
 """Where dreams begin: moments of recorded episodes, with what M made of the steps before them.
 
-Read `dream_starts`.
+The stage `draw_starts` writes them beside V and M, so that one can dream without the episodes. Read
+`dream_starts`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.data.latents import LatentSequences
 from worldmodels.models.memory import MDNRNN
+from worldmodels.models.model_files import ModelFileError, load_model, save_model
 
+KIND = "start of dreams"  # of a model file
 WARM_UP = 50  # steps, after which h says as much as it ever will
 BATCH_SIZE = 256  # moments that M comes to at once
 BEFORE, AFTER = 80, 20  # steps around the last progress of an episode that went wrong
@@ -36,6 +39,36 @@ class DreamStarts:
     hidden: NDArray[np.float32]
     cell: NDArray[np.float32]
     bounds: NDArray[np.float32]
+
+    def save(self, path: str | Path, memory: MDNRNN) -> None:
+        """Write a file of them.
+
+        Args:
+            memory: whose state they hold.
+        """
+        weights = [self.z, self.hidden, self.cell, self.bounds]
+        save_model(path, KIND, {"vae_digest": memory.vae_digest}, weights)
+
+    @classmethod
+    def load(cls, path: str | Path, memory: MDNRNN) -> DreamStarts:
+        """Read a file of them.
+
+        Args:
+            memory: that dreams on from there.
+
+        Raises:
+            ModelFileError: there is none, it is something else, damaged, or of another memory.
+        """
+        stored = load_model(path, KIND)
+        moments = stored.weights[0].shape[0] if stored.weights and stored.weights[0].ndim else 0
+        of_z, of_state = (moments, memory.latent_dim), (moments, memory.hidden_units)
+        stored.require_shapes([of_z, of_state, of_state, (2, memory.latent_dim)])
+        if not moments or stored.text("vae_digest") != memory.vae_digest:
+            raise ModelFileError(
+                f"{path}: expected moments of the memory beside it, got "
+                f"{'those of another' if moments else 'none'}; run `dvc repro`"
+            )
+        return cls(*stored.weights)
 
 
 def dream_starts(

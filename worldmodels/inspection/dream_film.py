@@ -14,18 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from worldmodels.data.episodes import EpisodeData
 from worldmodels.dream.dreams import Dreams
+from worldmodels.dream.dreamt_drive import real_drive
 from worldmodels.dream.driving import Driver, controller_drives
 from worldmodels.dream.starts import start_after
 from worldmodels.inspection.pictures import frame_grid, write_png
-from worldmodels.models.controller import LinearController
+from worldmodels.models.agent_process import Agent
 from worldmodels.models.decoding import Decoder
-from worldmodels.models.memory import MDNRNN
-from worldmodels.models.vae import VAE
 from worldmodels.rollouts.film import Film
 
-WARM_UP = 50  # recorded steps before a dream
+BEFORE = 100  # real steps before a dream: two seconds, in which the car gets going
 STEPS = 250  # of it
 TEMPERATURES = (0.5, 1.0, 1.3)  # of free dreams
 BESIDE = 1.0  # temperature of the dream beside reality
@@ -46,12 +44,10 @@ class Sight:
 
 
 def film_dreams(
-    vae: VAE,
-    memory: MDNRNN,
-    controller: LinearController,
-    episode: EpisodeData,
+    agent: Agent,
     bounds: NDArray[np.float32],
     *,
+    track_seed: int,
     seed: int,
     film: str | Path,
     picture: str | Path,
@@ -59,13 +55,13 @@ def film_dreams(
     """Write a film and a strip of its moments.
 
     Args:
-        vae, memory, controller: who dreams, and who drives in it.
-        episode: a recorded one, of two steps or more.
+        agent: whose M dreams, and whose C drives.
         bounds: see `DreamStarts`.
-        seed: of what is drawn.
+        track_seed: of the track that it drives in reality.
+        seed: of what is dreamt.
         film: an MP4. picture: a PNG.
     """
-    sights = dreams_of(vae, memory, controller, episode, bounds, seed=seed)
+    sights = dreams_of(agent, bounds, track_seed=track_seed, seed=seed)
     recording = Film(film)
     for step in range(len(sights[0].frames)):
         for _ in range(SLOWLY):
@@ -76,38 +72,30 @@ def film_dreams(
 
 
 def dreams_of(
-    vae: VAE,
-    memory: MDNRNN,
-    controller: LinearController,
-    episode: EpisodeData,
-    bounds: NDArray[np.float32],
-    *,
-    seed: int,
+    agent: Agent, bounds: NDArray[np.float32], *, track_seed: int, seed: int
 ) -> list[Sight]:
     """What happened, what V makes of it, M's dream on the same actions, and dreams in which C
     drives on."""
-    warm_up = min(WARM_UP, len(episode.frames) // 2)  # half of a short episode
-    real = slice(warm_up, warm_up + STEPS)
-    decode = Decoder(vae).decode
-    mean, _ = vae.encode(episode.frames[: real.stop])
-    before, now = mean[:warm_up], mean[warm_up]
-    start = start_after(memory, before, episode.actions[:warm_up], now, bounds)
-    recorded = episode.actions[real]
-    actions = iter(recorded)
+    vae, memory, decode = agent.vae, agent.memory, Decoder(agent.vae).decode
+    frames, actions = real_drive(agent, seed=track_seed, steps=BEFORE + STEPS)
+    before = min(BEFORE, len(actions) // 2)  # half of a short episode
+    mean, _ = vae.encode(frames)
+    start = start_after(memory, mean[:before], actions[:before], mean[before], bounds)
+    taken = iter(actions[before:])
 
-    def as_recorded(_: Dreams) -> NDArray[np.float32]:
-        return next(actions)[None]
+    def as_in_reality(_: Dreams) -> NDArray[np.float32]:
+        return next(taken)[None]
 
-    free = controller_drives(memory, controller)
+    free = controller_drives(memory, agent.controller)
 
     def dream(temperature: float, act: Driver) -> Frames:
         dreams = Dreams(memory, start, count=1, temperature=temperature)
-        return _pixels(decode(_z_of(dreams, act, len(recorded), seed=seed)))
+        return _pixels(decode(_z_of(dreams, act, len(actions) - before, seed=seed)))
 
     return [
-        Sight("recorded", episode.frames[real]),
-        Sight("as V sees it", _pixels(decode(mean[real]))),
-        Sight("dreamt, on the same actions", dream(BESIDE, as_recorded)),
+        Sight("reality", frames[before:-1]),
+        Sight("as V sees it", _pixels(decode(mean[before:-1]))),
+        Sight("dreamt, on the same actions", dream(BESIDE, as_in_reality)),
         *(Sight(f"dreamt, C drives, temperature {t:g}", dream(t, free)) for t in TEMPERATURES),
     ]
 

@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.data.latents import LatentSequences, Sequences
 from worldmodels.dream.imagination import imagine
-from worldmodels.dream.starts import state_after
+from worldmodels.dream.starts import WARM_UP, state_after
 from worldmodels.models.memory import MDNRNN, Latent
 from worldmodels.models.mixture import mixture_log_likelihood
 
@@ -30,7 +30,7 @@ INTERVALS = (0.5, 0.9)  # central ones, whose coverage is measured
 BINS = 20  # of the histogram of PIT values
 SHOWN = (1, 10, 25, 50, 100, 200)  # steps of open loops that are named
 SPANS = (25, 50, 100)  # steps over which progress is summed
-WARM_UP, HORIZON = 50, 200  # steps of an open loop: real ones before, dreamt ones
+HORIZON = 200  # dreamt steps of an open loop
 
 Floats = NDArray[np.float64]
 

@@ -54,6 +54,11 @@ class Round:
         return f"{self.models}/initial_controller.h5"
 
     @property
+    def dream_starts(self) -> str:
+        """Where its M's dreams begin."""
+        return f"{self.models}/dream_starts.h5"
+
+    @property
     def metrics(self) -> str:
         """Folder of its metrics and curves."""
         return f"metrics/{self.name}"
