@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from project import BIN, ROOT, Project, digests, md5, stages_run
+from project import BIN, FIRST, ROOT, Project, digests, md5, stages_run
 from ruamel.yaml import YAML
 
 from worldmodels.pipeline.dvc_stages import open_stages
@@ -116,13 +116,13 @@ def test_a_fresh_clone_drives_and_runs_again_only_what_changed(
     output = stranger.run(*again[:3], *again[4:], "rounds.second.controller.sigma=0.05")
     assert stages_run(output)[:2] == ["check_params", "evolve@second"]
     assert set(stages_run(output)) <= {"check_params", "evolve@second", "film_dream", "evaluate"}
-    assert not (stranger.root / "data" / "episodes").exists()
+    assert not (stranger.root / FIRST.episodes).exists()
 
     # The second round learns from data/episodes: sampled again to the same bits, no model anew.
     output = stranger.run("dvc", "repro", "--pull")
     assert "sample@first" in stages_run(output)
     assert not {"train_vae@first", "evolve@first", "evolve@second"} & set(stages_run(output))
-    assert (stranger.root / "data" / "episodes").exists()
+    assert (stranger.root / FIRST.episodes).exists()
 
 
 def test_an_experiment_and_its_models_are_shared_by_a_git_remote(tmp_path: Path) -> None:
