@@ -28,7 +28,7 @@ MODELS := train_vae train_memory draw_starts transfer evolve
 # Columns of `make experiments`: the score, and what is named by group and key, a parameter.
 SHOWN := Experiment|val_return_second|return_|[a-z_]+(\.[a-z_]+)+$$$$
 
-.PHONY: setup repro models experiments test test-full test-pythons bench docs check-lock lint lock clean
+.PHONY: setup repro models page experiments test test-full test-pythons bench docs check-lock lint lock clean
 
 setup: $(READY) .dvc/config.local  ## make .venv from requirements.lock
 	@$(DVC_WITHOUT_GIT)
@@ -63,6 +63,9 @@ repro: setup  ## run the pipeline; PRESET=tiny, default, overnight or paper writ
 
 models: setup  ## the trained models of dvc.lock, from trained/ into models/
 	@$(RUN) dvc pull $(MODELS) || { echo "models: expected the models of this dvc.lock in trained/, got what DVC says above: \`make repro\` trains missing ones; unsaved ones in models/ are yours, move them away" >&2; exit 1; }
+
+page: models  ## page.html: drive, dream and drag the latents of the recorded agent; it needs no server
+	$(RUN) python -m worldmodels.page --write page.html
 
 experiments: setup  ## what was tried: the scores, and the parameters that differ; `dvc exp show` has more
 	@$(RUN) dvc exp show --only-changed --drop '(?!$(SHOWN))'

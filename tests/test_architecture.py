@@ -12,7 +12,7 @@ from project import ROOT
 # From the lowest up: a package imports from those before it alone.
 FLOORS = (
     *("core", "car_racing", "data", "rollouts"),
-    *("models", "dream", "training", "inspection", "pipeline"),
+    *("models", "dream", "training", "inspection", "pipeline", "page"),
 )
 FLOOR_OF = {package: floor for floor, package in enumerate(FLOORS)}
 MODULES = sorted((ROOT / "worldmodels").glob("*/*.py"))

@@ -41,7 +41,7 @@ def test_a_mistyped_command_is_guessed(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["wach"]) == 2
     assert capsys.readouterr().err == ("worldmodels: unknown command 'wach', did you mean watch?\n")
     assert main(["42"]) == 2
-    assert "expected watch, presets, check-lock" in capsys.readouterr().err
+    assert "expected watch, page, presets, check-lock" in capsys.readouterr().err
 
 
 def test_the_simulator_alone_names_the_extra_that_is_missing(tmp_path: Path) -> None:

@@ -13,6 +13,10 @@ from worldmodels import __version__
 
 COMMANDS = {  # module with a `main` that takes arguments, and what it does
     "watch": ("worldmodels.watch", "watch a trained agent drive, in a window or as a film"),
+    "page": (
+        "worldmodels.page.__main__",
+        "drive, dream and drag the latents, on a page in the browser",
+    ),
     "presets": (
         "worldmodels.pipeline.presets",
         "write a preset, such as tiny, to params.yaml",

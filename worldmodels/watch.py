@@ -26,14 +26,13 @@ from worldmodels.car_racing.environment import FastCarRacing
 from worldmodels.core.arguments import integer, number
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.core.files import atomic_write, require_writable
-from worldmodels.core.params import MAX_SEED, load_group, read_params
+from worldmodels.core.params import MAX_SEED, load_group
 from worldmodels.core.progress import Progress
 from worldmodels.models.agent_process import Agent
 from worldmodels.models.controller import LinearController
-from worldmodels.pipeline.rounds import rounds_of
 from worldmodels.rollouts.film import FRAMES_PER_SECOND, Film
+from worldmodels.running_evolution import running_evolution
 from worldmodels.training.evaluation import EvaluationParams
-from worldmodels.training.evolution_log import CURRENT
 
 if TYPE_CHECKING:
     from worldmodels.dream.dreams import Dreams
@@ -102,23 +101,19 @@ def follow(*, seed: int, steps: int = STEPS) -> Iterator[Moment]:
     agent: Agent | None = None
     search: Path | None = None
     for track in count(seed):
-        means = {
-            path: round_.models
-            for round_ in rounds_of(read_params()).values()
-            for path in Path("scratch", round_.stage("evolve")).glob(f"*/{CURRENT}")
-        }
-        if not means and track == seed:
+        evolution = running_evolution()
+        if evolution is None and track == seed:
             raise WorldModelsError(
                 "expected an evolution to follow, got none in scratch: run `dvc repro` in another "
                 "terminal, and wait for the first generation of an `evolve` stage"
             )
-        if not means:
+        if evolution is None:
             return  # it has ended, and its result is in models/
-        newest = max(means, key=os.path.getmtime)
-        if agent and newest.parent == search:
-            agent.controller = LinearController.load(newest)
+        if agent and evolution.mean.parent == search:
+            agent.controller = LinearController.load(evolution.mean)
         else:  # another evolution, with a V and M of its own
-            agent, search = Agent.load(means[newest], controller=newest), newest.parent
+            agent = Agent.load(evolution.models, controller=evolution.mean)
+            search = evolution.mean.parent
         yield from drive(agent, seed=track, steps=steps)
 
 

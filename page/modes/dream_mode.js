@@ -1,0 +1,94 @@
+/** "In the dream": M predicts, V draws; C or the visitor steers. Reality beside it, if wished. */
+
+import { score } from '../agent_drive.js';
+import { drawRace } from '../car_racing/race_view.js';
+import { Race } from '../car_racing/race.js';
+import { Dream } from '../models/dream.js';
+import { ActionBars, sharpContext, showPixels } from '../pictures.js';
+import { byId, say } from '../words.js';
+
+const BEFORE = 60; // real steps before a dream: M has to see where it is
+const LOST = 0.5; // from which chance on the dream is said to be off the road
+
+export class DreamMode {
+  /** @param {import('../session.js').Session} session */
+  constructor(session) {
+    this.session = session;
+    this.bars = new ActionBars(byId('dream-actions'));
+    this.temperature = byId('temperature');
+    this.temperature.oninput = () => this.#showTemperature();
+    this.#showTemperature();
+    for (const choice of document.getElementsByName('dream-driver')) {
+      choice.onchange = () => session.listen(this.byVisitor);
+    }
+    byId('dream-reality-shown').onchange = (event) => {
+      byId('dream-beside').hidden = !event.target.checked;
+    };
+    byId('dream-again').onclick = () => this.begin();
+  }
+
+  get byVisitor() {
+    return document.querySelector('[name=dream-driver]:checked').value === 'you';
+  }
+
+  enter() {
+    this.session.listen(this.byVisitor);
+    this.begin();
+  }
+
+  restart() {
+    this.session.restart();
+    this.begin();
+  }
+
+  /** Begin a dream where the agent is on its track, and reality there as well. */
+  begin() {
+    const { session } = this;
+    if (session.drive.over) session.restart();
+    const { agent, drive } = session;
+    while (drive.race.steps < BEFORE) drive.step();
+    this.dream = new Dream(session.weights, agent.memory, {
+      start: agent.moment(),
+      random: session.random,
+    });
+    this.race = new Race(drive.seed);
+    this.total = 0;
+    for (const action of drive.actions) this.total += this.race.step(action).reward;
+    this.steps = 0;
+    this.promised = 0;
+    this.raceOver = false;
+    this.action = [0, 0, 0];
+  }
+
+  step() {
+    const { agent, controls } = this.session;
+    const { z, state } = this.dream;
+    const action = this.byVisitor ? controls.action : agent.controller.act(z, state.hidden);
+    this.dream.temperature = this.temperature.valueAsNumber;
+    const { reward, end } = this.dream.step(action);
+    this.promised += reward ?? 0;
+    this.lost = end > LOST;
+    this.steps += 1;
+    this.action = action;
+    if (!this.raceOver) {
+      const real = this.race.step(action);
+      this.total += real.reward;
+      this.raceOver = real.terminated || real.truncated;
+    }
+  }
+
+  draw() {
+    const { agent, imageShape } = this.session;
+    showPixels(byId('dream-picture'), agent.vae.decode(this.dream.z), imageShape);
+    if (!byId('dream-beside').hidden) drawRace(sharpContext(byId('dream-world')), this.race);
+    this.bars.show(this.action);
+    const off = this.lost ? '; M holds the car to be lost' : '';
+    const paid = agent.memory.hasOutcome ? `, M expects to be paid ${this.promised.toFixed(0)}` : '';
+    say('dream-score', `step ${this.steps}${paid}${off}`);
+    say('dream-reality', `(${score(this.race, this.total)})`);
+  }
+
+  #showTemperature() {
+    byId('temperature-shown').textContent = this.temperature.valueAsNumber.toFixed(2);
+  }
+}
