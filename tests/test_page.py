@@ -11,13 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gym
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
+from project import ROOT
 
 from worldmodels.car_racing.environment import FastCarRacing
+from worldmodels.car_racing.frames import preprocess
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.dream.starts import DreamStarts
+from worldmodels.models.agent_process import Agent
 from worldmodels.models.controller import LinearController
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE
@@ -30,6 +34,7 @@ CHROMIUM = next(
 )
 MODES = ("agent", "latents", "dream", "drive")
 STEPS = 500  # of a drive that is compared
+AGENT_STEPS = 300
 
 pytestmark = pytest.mark.skipif(
     not CHROMIUM, reason="Chromium is not installed: it shows the page; apt install chromium"
@@ -41,8 +46,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of small models, whose numbers are halves: the page has the same."""
     folder = tmp_path_factory.mktemp("models")
     rng = np.random.default_rng(5)
-    VAE((32, 32), 4, rng=rng).save(folder / "vae.h5")
-    memory = MDNRNN(4, 8, 2, rng=rng)
+    vae, memory = VAE((32, 32), 4, rng=rng), MDNRNN(4, 8, 2, rng=rng)
+    for variable in (*vae.weights, *memory.weights):
+        variable.assign(variable.numpy().astype(np.float16).astype(np.float32))
+    vae.save(folder / "vae.h5")
     memory.has_outcome = True
     memory.save(folder / "memory.h5")
     weights = rng.normal(size=(13, 3)).astype(np.float32)
@@ -78,8 +85,10 @@ def browser() -> Iterator[Browser]:
 class Watched:
     """A page that is open, what it asked for, and what it complained about."""
 
-    def __init__(self, browser: Browser, address: str, *, before: str = "") -> None:
-        self.context = browser.new_context(has_touch=True)
+    def __init__(
+        self, browser: Browser, address: str, *, before: str = "", **settings: Any
+    ) -> None:
+        self.context = browser.new_context(has_touch=True, **settings)
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []
         self.asked: list[str] = []
@@ -245,24 +254,83 @@ def test_the_arrow_keys_change_tabs_where_a_tab_has_the_focus(watched: Watched) 
         assert [name for name in MODES if page.is_visible(f"#{name}")] == [mode]
 
 
-def test_a_drive_in_the_browser_is_gym_s_to_the_bit(watched: Watched) -> None:
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_drive_in_the_browser_is_gym_s_to_the_bit(watched: Watched, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    actions = rng.uniform([-1, 0, 0], [1, 1, 0.4], (STEPS // 10, 3)).repeat(10, axis=0)
+    env = gym.make("CarRacing-v2", disable_env_checker=True).unwrapped
+    env.reset(seed=seed)
+    expected = []
+    for action in actions:
+        _, reward, *_ = env.step(action)
+        hull = env.car.hull
+        expected.append([reward, *hull.position, hull.angle, *hull.linearVelocity])
     drive = """
     async ([seed, actions]) => {
       const { Race } = await import('/car_racing/race.js');
       const race = new Race(seed);
-      const rewards = actions.map((action) => race.step(action).reward);
-      return rewards;
+      return actions.map((action) => {
+        const { reward } = race.step(action);
+        const { position, angle, velocity } = race.car;
+        return [reward, position[0], position[1], angle[0], velocity[0], velocity[1]];
+      });
     }
     """
-    for seed in (1, 2, 3):
-        rng = np.random.default_rng(seed)
-        actions = rng.uniform([-1, 0, 0], [1, 1, 0.4], (STEPS // 10, 3)).repeat(10, axis=0)
-        env = FastCarRacing()
-        env.reset(seed=seed)
-        expected = [env.step(action)[1] for action in actions]
-        rewards = watched.page.evaluate(drive, [seed, actions.tolist()])
-        assert rewards == [float(reward) for reward in expected]
-        assert max(rewards) > 2  # tiles were reached
+    assert watched.page.evaluate(drive, [seed, actions.tolist()]) == expected
+    assert max(reward for reward, *_ in expected) > 2  # tiles were reached
+
+
+def test_the_agent_in_the_browser_drives_as_in_python(watched: Watched, models: Path) -> None:
+    env, agent = FastCarRacing(), Agent.load(models)
+    frame, _ = env.reset(seed=4)
+    agent.reset(seed=4)
+    actions, total = [], 0.0
+    for _ in range(AGENT_STEPS):
+        actions.append(agent.act(frame))
+        frame, reward, *_ = env.step(actions[-1].astype(np.float64))
+        total += float(reward)
+    drive = """
+    async (steps) => {
+      const { AgentDrive } = await import('/agent_drive.js');
+      const drive = new AgentDrive(page.session.agent, 4);
+      const { reconstruction } = page.session.agent.view();
+      const first = [...page.session.agent.z];
+      while (drive.race.steps < steps) drive.step();
+      return [drive.actions, drive.total, first, [...reconstruction]];
+    }
+    """
+    watched.page.click("#pause")
+    got, got_total, z, reconstruction = watched.page.evaluate(drive, AGENT_STEPS)
+    assert np.abs(np.array(got) - np.stack(actions)).max() < 0.01
+    assert got_total == pytest.approx(total, abs=0.2)
+    assert np.stack(actions).std(axis=0).max() > 0.01  # it does something
+    mean, _ = agent.vae.encode(preprocess(env.reset(seed=4)[0], (32, 32))[None])
+    assert z == pytest.approx(mean[0].tolist(), abs=1e-3)
+    drawn = agent.vae.decode(mean)[0].ravel()
+    assert np.abs(np.array(reconstruction) - drawn).max() <= 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(1200, 900), (360, 740)], ids=["wide", "narrow"])
+def test_each_mode_fits_its_window(
+    browser: Browser, server: PageServer, scheme: Any, size: tuple[int, int]
+) -> None:
+    """Pictures of each are written to `build/page`, to be looked at."""
+    width, height = size
+    watched = Watched(
+        browser,
+        server.address,
+        color_scheme=scheme,
+        viewport={"width": width, "height": height},
+    )
+    page = watched.ready()
+    for mode in MODES:
+        page.click(f"[data-mode={mode}]")
+        page.wait_for_timeout(300)
+        path = ROOT / "build" / "page" / f"{mode}-{width}-{scheme}.png"
+        page.screenshot(path=path, full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    watched.close()
 
 
 def test_the_written_file_needs_no_server(browser: Browser, models: Path, tmp_path: Path) -> None:
@@ -297,6 +365,12 @@ def test_a_browser_without_webassembly_is_told(browser: Browser, server: PageSer
     watched = Watched(browser, server.address, before="delete globalThis.WebAssembly")
     watched.page.wait_for_selector("#trouble:not([hidden])")
     assert "needs a browser with WebAssembly" in watched.page.inner_text("#trouble")
+    watched.close()
+
+
+def test_a_browser_without_import_maps_is_told(browser: Browser, server: PageServer) -> None:
+    watched = Watched(browser, server.address, before="HTMLScriptElement.supports = () => false")
+    assert "needs a browser of 2023 or later" in watched.page.inner_text("#trouble")
     watched.close()
 
 
