@@ -4,6 +4,7 @@ import { agentFrame } from './car_racing/frame.js';
 import { Race } from './car_racing/race.js';
 
 export const STEPS = 1000; // of an episode, CarRacing's own limit
+const STEPS_A_SECOND = 50;
 
 export class AgentDrive {
   /**
@@ -17,6 +18,7 @@ export class AgentDrive {
     this.actions = []; // all that were taken
     this.total = 0; // the return so far
     this.over = false;
+    this.ending = '';
     agent.reset();
     this.look();
   }
@@ -30,15 +32,24 @@ export class AgentDrive {
   /** Take the action that the agent chose, and look again. */
   step() {
     if (this.over) return;
-    const { reward, terminated, truncated } = this.race.step(this.action);
+    const last = this.race.step(this.action);
     this.actions.push(this.action);
-    this.total += reward;
-    this.over = terminated || truncated || this.race.steps >= STEPS;
+    this.total += last.reward;
+    this.over = last.terminated || last.truncated || this.race.steps >= STEPS;
+    if (this.over) this.ending = ending(last);
     this.look();
   }
 }
 
-/** "return 312, 97 of 281 tiles, step 400". */
+/** "score 312, 97 of 281 tiles, 8.0 seconds". */
 export function score(race, total) {
-  return `return ${total.toFixed(0)}, ${race.tilesVisited} of ${race.tiles} tiles, step ${race.steps}`;
+  const seconds = (race.steps / STEPS_A_SECOND).toFixed(1);
+  const tiles = `${race.tilesVisited} of ${race.tiles} tiles`;
+  return `score ${total.toFixed(0)}, ${tiles}, ${seconds} seconds`;
+}
+
+/** How a race ended, by what its last step said. */
+export function ending({ terminated, truncated }) {
+  if (terminated) return 'Off the field, which costs 100 points';
+  return truncated ? 'A whole lap' : 'Time is up';
 }

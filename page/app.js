@@ -10,7 +10,7 @@ import { DreamMode } from './modes/dream_mode.js';
 import { DriveMode } from './modes/drive_mode.js';
 import { LatentsMode } from './modes/latents_mode.js';
 import { Weights } from './models/weights.js';
-import { Session } from './session.js';
+import { Session, focusOn } from './session.js';
 import { fetchModels, follow } from './source.js';
 import { byId, say } from './words.js';
 
@@ -33,7 +33,7 @@ async function main() {
     () => modes[page.mode].draw(),
   );
 
-  const choose = (name) => {
+  const choose = (name, { byArrow = false } = {}) => {
     page.mode = name;
     for (const tab of document.querySelectorAll('[role=tab]')) {
       const chosen = tab.dataset.mode === name;
@@ -44,13 +44,16 @@ async function main() {
     session.listen(false);
     modes[name].enter();
     modes[name].draw();
+    byId('running').hidden = !modes[name].runs;
+    if (session.controls.active && !byArrow) focusOn(modes[name].picture);
   };
   wireTabs(choose);
   wireTransport(page);
   follow(manifest, (values) => session.takeController(values));
   setInterval(() => {
     const { paused, rate } = page.clock;
-    byId('rate').textContent = paused ? 'paused' : rate ? `${rate.toFixed(0)} steps a second` : '';
+    const running = rate && modes[page.mode].runs ? `${rate.toFixed(0)} steps a second` : '';
+    byId('rate').textContent = paused ? 'paused' : running;
   }, 500);
   choose(location.hash.slice(1) in MODES ? location.hash.slice(1) : 'agent');
   globalThis.page = page;
@@ -65,7 +68,7 @@ function wireTabs(choose) {
       const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       if (!by) return;
       const next = tabs[(index + by + tabs.length) % tabs.length];
-      choose(next.dataset.mode);
+      choose(next.dataset.mode, { byArrow: true });
       next.focus();
       event.preventDefault();
     };
@@ -81,6 +84,7 @@ function wireTransport(page) {
     byId('pause').textContent = on ? 'Go on' : 'Pause';
   };
   const restart = () => {
+    pause(false);
     page.modes[page.mode].restart();
     page.modes[page.mode].draw();
   };

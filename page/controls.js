@@ -2,6 +2,7 @@
 
 const KEYS = ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown'];
 const BRAKE = 0.8; // of the key, as in gym's own game
+const KEEPS_ARROWS = '[role=tab], input:not([type=checkbox])'; // they mean something else there
 
 export class Controls {
   /** @param {HTMLElement} pad its buttons name a key each in `data-key` */
@@ -23,6 +24,11 @@ export class Controls {
     }
   }
 
+  /** Whether anything is held. */
+  get used() {
+    return this.held.size > 0;
+  }
+
   /** Steering in [-1, 1], gas and brake in [0, 1]. */
   get action() {
     const is = (key) => (this.held.has(key) ? 1 : 0);
@@ -30,8 +36,7 @@ export class Controls {
   }
 
   #press(event) {
-    const typing = event.target.closest?.('input'); // sliders and numbers keep their arrows
-    if (!this.active || typing || !KEYS.includes(event.key)) return;
+    if (!this.active || !KEYS.includes(event.key) || event.target.closest?.(KEEPS_ARROWS)) return;
     this.held.add(event.key);
     event.preventDefault(); // the page would scroll
   }

@@ -50,7 +50,8 @@ export class ActionBars {
     this.bars.forEach(([text, bar], index) => {
       const value = action[index];
       text.textContent = value.toFixed(2);
-      const [from, to] = index ? [0, value] : [Math.min(0.5, 0.5 + value / 2), Math.max(0.5, 0.5 + value / 2)];
+      const at = index ? value : 0.5 + value / 2;
+      const [from, to] = [Math.min(index ? 0 : 0.5, at), Math.max(index ? 0 : 0.5, at)];
       bar.style.left = `${100 * from}%`;
       bar.style.width = `${100 * (to - from)}%`;
     });

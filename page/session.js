@@ -7,7 +7,6 @@ import { dreamStarts } from './models/dream.js';
 import { Random } from './models/random.js';
 import { byId } from './words.js';
 
-const LARGEST_SEED = 2147483647;
 const LARGEST_DRAWN_SEED = 1e6; // easier to remember
 
 export class Session {
@@ -28,10 +27,9 @@ export class Session {
 
   /** The track that the page names. */
   get seed() {
-    const typed = byId('seed').valueAsNumber;
-    if (Number.isInteger(typed) && typed >= 0 && typed <= LARGEST_SEED) return typed;
-    byId('seed').value = this.drive?.seed ?? 0;
-    return byId('seed').valueAsNumber;
+    const field = byId('seed');
+    if (field.value === '' || !field.reportValidity()) field.value = this.drive?.seed ?? 0;
+    return field.valueAsNumber;
   }
 
   /** Name another track. */
@@ -54,4 +52,10 @@ export class Session {
     this.controls.active = on;
     byId('pad').hidden = !on;
   }
+}
+
+/** Give a picture the keys, and bring it into view. */
+export function focusOn(picture) {
+  picture.focus({ preventScroll: true });
+  picture.scrollIntoView({ block: 'nearest' });
 }

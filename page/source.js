@@ -19,7 +19,7 @@ export async function fetchModels() {
   return { manifest: await manifest.json(), blob: await blob.arrayBuffer() };
 }
 
-/** Take the mean of a running evolution as often as there is a new one, if the server follows it. */
+/** Take the mean of a running evolution whenever there is a new one, if the server follows it. */
 export function follow(manifest, take) {
   if (!manifest.follow) return;
   let newest = null;

@@ -1,7 +1,7 @@
 /**
  * A race as a person wants to see it: gym's picture above the indicators, in any size, without the
- * skid marks that gym leaves behind the wheels, after `draw_scene` in
- * `worldmodels/car_racing/window.py`. Read `drawRace`.
+ * skid marks that gym leaves behind the wheels and without its first second, in which it comes
+ * nearer; after `draw_scene` in `worldmodels/car_racing/window.py`. Read `drawRace`.
  */
 
 import { HULL, WHEEL } from './car_shape.js';
@@ -15,13 +15,14 @@ const HEIGHT = 700;
 const CAR_ROW = 600;
 const SQUARES = 20; // of the lawn, from the middle to the border
 const SQUARE = PLAYFIELD / SQUARES;
+const NEAR = 1; // second, from which on gym stays as near as that
 const LONGEST = 16; // world units from a tile's corner to the furthest point of it or of its kerb
 
 const OUTSIDE = 'rgb(0, 0, 0)';
 const TYRE = 'rgb(0, 0, 0)';
 const STRIPE = 'rgb(77, 77, 77)';
-const HULL_COLOUR = 'rgb(204, 0, 0)';
-const RIVAL_COLOUR = 'rgb(32, 80, 204)';
+export const HULL_COLOUR = 'rgb(204, 0, 0)';
+export const RIVAL_COLOUR = 'rgb(32, 80, 204)';
 const RIVAL_ALPHA = 0.5;
 
 const css = (colour) => `rgb(${colour.map(Math.trunc).join(', ')})`;
@@ -58,7 +59,7 @@ export function drawRace(context, race, { rival = null } = {}) {
 /** The canvas's transform from the world, what it can show of that, and the width of a pixel. */
 function makeCamera(race, { width, height }) {
   const { x, y, angle } = race.hull;
-  const scale = zoomAt(race.time) * Math.min(width / WIDTH, height / HEIGHT);
+  const scale = zoomAt(NEAR) * Math.min(width / WIDTH, height / HEIGHT);
   const [sine, cosine] = [scale * Math.sin(angle), scale * Math.cos(angle)];
   const row = (height * CAR_ROW) / HEIGHT;
   return {

@@ -1,30 +1,36 @@
 /** "In the dream": M predicts, V draws; C or the visitor steers. Reality beside it, if wished. */
 
-import { score } from '../agent_drive.js';
 import { drawRace } from '../car_racing/race_view.js';
 import { Race } from '../car_racing/race.js';
 import { Dream } from '../models/dream.js';
 import { ActionBars, sharpContext, showPixels } from '../pictures.js';
+import { focusOn } from '../session.js';
 import { byId, say } from '../words.js';
 
 const BEFORE = 60; // real steps before a dream: M has to see where it is
 const LOST = 0.5; // from which chance on the dream is said to be off the road
 
 export class DreamMode {
+  runs = true;
+
   /** @param {import('../session.js').Session} session */
   constructor(session) {
     this.session = session;
+    this.picture = byId('dream-picture');
     this.bars = new ActionBars(byId('dream-actions'));
     this.temperature = byId('temperature');
     this.temperature.oninput = () => this.#showTemperature();
     this.#showTemperature();
     for (const choice of document.getElementsByName('dream-driver')) {
-      choice.onchange = () => session.listen(this.byVisitor);
+      choice.onchange = () => {
+        session.listen(this.byVisitor);
+        if (this.byVisitor) focusOn(this.picture);
+      };
     }
+    this.temperature.onpointerup = () => this.byVisitor && focusOn(this.picture);
     byId('dream-reality-shown').onchange = (event) => {
       byId('dream-beside').hidden = !event.target.checked;
     };
-    byId('dream-again').onclick = () => this.begin();
   }
 
   get byVisitor() {
@@ -37,8 +43,9 @@ export class DreamMode {
   }
 
   restart() {
-    this.session.restart();
+    if (this.session.seed !== this.session.drive.seed) this.session.restart();
     this.begin();
+    if (this.byVisitor) focusOn(this.picture);
   }
 
   /** Begin a dream where the agent is on its track, and reality there as well. */
@@ -54,6 +61,7 @@ export class DreamMode {
     this.race = new Race(drive.seed);
     this.total = 0;
     for (const action of drive.actions) this.total += this.race.step(action).reward;
+    this.before = this.total;
     this.steps = 0;
     this.promised = 0;
     this.raceOver = false;
@@ -79,13 +87,15 @@ export class DreamMode {
 
   draw() {
     const { agent, imageShape } = this.session;
-    showPixels(byId('dream-picture'), agent.vae.decode(this.dream.z), imageShape);
+    showPixels(this.picture, agent.vae.decode(this.dream.z), imageShape);
     if (!byId('dream-beside').hidden) drawRace(sharpContext(byId('dream-world')), this.race);
     this.bars.show(this.action);
-    const off = this.lost ? '; M holds the car to be lost' : '';
-    const paid = agent.memory.hasOutcome ? `, M expects to be paid ${this.promised.toFixed(0)}` : '';
-    say('dream-score', `step ${this.steps}${paid}${off}`);
-    say('dream-reality', `(${score(this.race, this.total)})`);
+    const seconds = `${(this.steps / 50).toFixed(1)} seconds`;
+    const dreamt = agent.memory.hasOutcome ? `score ${this.promised.toFixed(0)}, as M expects` : '';
+    say('dream-score', `${dreamt ? `${dreamt}, ` : ''}${seconds}`);
+    say('dream-lost', this.lost ? 'M holds the car to be lost' : '');
+    const paid = (this.total - this.before).toFixed(0);
+    say('dream-reality', `score ${paid}${this.raceOver ? ', over' : ''}`);
   }
 
   #showTemperature() {

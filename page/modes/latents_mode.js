@@ -7,6 +7,8 @@ const ACTIVE = 0.1; // standard deviation while driving; a dimension with less s
 const FARTHEST = 4;
 
 export class LatentsMode {
+  runs = false; // it stands still until a slider moves
+
   /** @param {import('../session.js').Session} session */
   constructor(session) {
     this.session = session;
@@ -49,7 +51,7 @@ export class LatentsMode {
 
   #add(index, place) {
     const label = document.createElement('label');
-    label.innerHTML = `<span>${index + 1}</span><input type="range"><output></output>`;
+    label.innerHTML = `<span>z${index + 1}</span><input type="range"><output></output>`;
     const slider = label.querySelector('input');
     Object.assign(slider, { min: -FARTHEST, max: FARTHEST, step: 0.01 });
     slider.setAttribute('aria-label', `Latent ${index + 1}`);
