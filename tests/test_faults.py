@@ -179,7 +179,8 @@ def test_what_a_kill_left_half_written_is_written_over(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_text() == "whole"
 
 
-@pytest.mark.parametrize("workers", ["2", pytest.param("3", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["2", "3"])
 def test_without_home_display_or_network_more_workers_give_the_same_bits(
     workers: str, project: Project, tmp_path: Path
 ) -> None:

@@ -115,7 +115,15 @@ def run_killed_at_a_checkpoint(project: Project, stage: str, file: str) -> None:
 def test_killed_at_random_moments_it_ends_with_the_same_bits(
     count: int, project: Project, tmp_path: Path
 ) -> None:
-    interrupted = Project(tmp_path, WORLDMODELS_CHECKPOINT_SECONDS="0")
+    """With two workers, where the run that was not killed had one; and without a home and a
+    display."""
+    interrupted = Project(
+        tmp_path,
+        WORLDMODELS_CHECKPOINT_SECONDS="0",
+        WORLDMODELS_WORKERS="2",
+        HOME="/nonexistent",
+    )
+    interrupted.environment.pop("DISPLAY", None)
     run_killed_at_a_checkpoint(interrupted, *CHECKPOINT)
     said: list[str] = []
     killed = 0
