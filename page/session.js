@@ -54,8 +54,8 @@ export class Session {
   }
 }
 
-/** Give a picture the keys, and bring it into view. */
+/** Give a picture the keys, and bring it into view with what stands below it. */
 export function focusOn(picture) {
   picture.focus({ preventScroll: true });
-  picture.scrollIntoView({ block: 'nearest' });
+  picture.closest('.in-view').scrollIntoView({ block: 'nearest' });
 }

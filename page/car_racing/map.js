@@ -6,14 +6,20 @@ const SHARE = 0.2; // of the picture's width
 const MARGIN = 0.015;
 const GROUND = 'rgba(16, 20, 16, 0.55)';
 const ROAD = 'rgb(235, 235, 235)';
+const ARROW = [
+  [0, -1.2],
+  [0.8, 0.8],
+  [0, 0.4],
+  [-0.8, 0.8],
+];
 
 /**
- * Draw the whole track, north up, and dots on it, into the upper left corner of a canvas.
+ * Draw the whole track, north up, and arrows for cars, into the upper left corner of a canvas.
  * @param {CanvasRenderingContext2D} context
  * @param {import('./race.js').Race} race whose track it is
- * @param {{x: number, y: number, colour: string}[]} dots in world units
+ * @param {{x: number, y: number, angle: number, colour: string}[]} cars in world units
  */
-export function drawMap(context, race, dots) {
+export function drawMap(context, race, cars) {
   const { width } = context.canvas;
   const [side, margin] = [SHARE * width, MARGIN * width];
   const at = (x, y) => [
@@ -30,11 +36,16 @@ export function drawMap(context, race, dots) {
   context.lineWidth = side / 40;
   context.strokeStyle = ROAD;
   context.stroke();
-  for (const { x, y, colour } of dots) {
+  for (const { x, y, angle, colour } of cars) {
+    context.save();
+    context.translate(...at(x, y));
+    context.rotate(-angle); // the canvas's y goes down
+    context.scale(side / 20, side / 20);
     context.beginPath();
-    context.arc(...at(x, y), side / 28, 0, 2 * Math.PI);
+    for (const corner of ARROW) context.lineTo(...corner);
     context.fillStyle = colour;
     context.fill();
+    context.restore();
   }
   context.restore();
 }

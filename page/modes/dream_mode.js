@@ -1,5 +1,6 @@
 /** "In the dream": M predicts, V draws; C or the visitor steers. Reality beside it, if wished. */
 
+import { ending } from '../agent_drive.js';
 import { drawRace } from '../car_racing/race_view.js';
 import { Race } from '../car_racing/race.js';
 import { Dream } from '../models/dream.js';
@@ -8,7 +9,7 @@ import { focusOn } from '../session.js';
 import { byId, say } from '../words.js';
 
 const BEFORE = 60; // real steps before a dream: M has to see where it is
-const LOST = 0.5; // from which chance on the dream is said to be off the road
+const PAUSE = 150; // steps between a dream that is over and the next one
 
 export class DreamMode {
   runs = true;
@@ -24,6 +25,7 @@ export class DreamMode {
     for (const choice of document.getElementsByName('dream-driver')) {
       choice.onchange = () => {
         session.listen(this.byVisitor);
+        this.begin();
         if (this.byVisitor) focusOn(this.picture);
       };
     }
@@ -64,25 +66,34 @@ export class DreamMode {
     this.before = this.total;
     this.steps = 0;
     this.promised = 0;
-    this.raceOver = false;
+    this.waiting = this.byVisitor;
+    this.waited = 0; // steps since the dream was over
+    this.over = false;
+    this.raceEnding = '';
     this.action = [0, 0, 0];
   }
 
   step() {
     const { agent, controls } = this.session;
+    this.waiting &&= !controls.used;
+    if (this.waiting) return;
+    if (this.over) {
+      this.waited += 1;
+      if (this.waited === PAUSE && !this.byVisitor) this.begin();
+      return;
+    }
     const { z, state } = this.dream;
     const action = this.byVisitor ? controls.action : agent.controller.act(z, state.hidden);
     this.dream.temperature = this.temperature.valueAsNumber;
-    const { reward, end } = this.dream.step(action);
+    const { reward, ended } = this.dream.step(action);
     this.promised += reward ?? 0;
-    this.lost = end > LOST;
+    this.over = ended;
     this.steps += 1;
     this.action = action;
-    if (!this.raceOver) {
-      const real = this.race.step(action);
-      this.total += real.reward;
-      this.raceOver = real.terminated || real.truncated;
-    }
+    if (this.raceEnding) return;
+    const real = this.race.step(action);
+    this.total += real.reward;
+    if (real.terminated || real.truncated) this.raceEnding = ending(real);
   }
 
   draw() {
@@ -91,11 +102,18 @@ export class DreamMode {
     if (!byId('dream-beside').hidden) drawRace(sharpContext(byId('dream-world')), this.race);
     this.bars.show(this.action);
     const seconds = `${(this.steps / 50).toFixed(1)} seconds`;
-    const dreamt = agent.memory.hasOutcome ? `score ${this.promised.toFixed(0)}, as M expects` : '';
-    say('dream-score', `${dreamt ? `${dreamt}, ` : ''}${seconds}`);
-    say('dream-lost', this.lost ? 'M holds the car to be lost' : '');
-    const paid = (this.total - this.before).toFixed(0);
-    say('dream-reality', `score ${paid}${this.raceOver ? ', over' : ''}`);
+    const expected = `score ${this.promised.toFixed(0)}, as M expects, ${seconds}`;
+    say('dream-score', agent.memory.hasOutcome ? expected : seconds);
+    say('dream-over', this.#banner());
+    say('dream-reality', `score ${(this.total - this.before).toFixed(0)}`);
+    say('dream-reality-over', this.raceEnding);
+  }
+
+  #banner() {
+    if (this.waiting) return 'Press an arrow key, or the pad, to start';
+    if (!this.over) return '';
+    const next = this.byVisitor ? '. “Start again” for another dream' : '';
+    return `M takes the car to be lost${next}`;
   }
 
   #showTemperature() {

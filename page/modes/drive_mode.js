@@ -17,10 +17,7 @@ export class DriveMode {
     this.picture = byId('drive-world');
     this.bars = new ActionBars(byId('drive-actions'));
     this.withRival = byId('drive-rival');
-    this.withRival.onchange = () => {
-      this.restart();
-      focusOn(this.picture);
-    };
+    this.withRival.onchange = () => this.restart();
   }
 
   enter() {
@@ -37,6 +34,7 @@ export class DriveMode {
     this.total = 0;
     this.waiting = true;
     this.ending = '';
+    if (this.session.controls.active) focusOn(this.picture);
   }
 
   step() {
