@@ -43,9 +43,13 @@ export class AgentDrive {
 
 /** "score 312, 97 of 281 tiles, 8.0 seconds". */
 export function score(race, total) {
-  const seconds = (race.steps / STEPS_A_SECOND).toFixed(1);
   const tiles = `${race.tilesVisited} of ${race.tiles} tiles`;
-  return `score ${total.toFixed(0)}, ${tiles}, ${seconds} seconds`;
+  return `score ${total.toFixed(0)}, ${tiles}, ${secondsOf(race.steps)}`;
+}
+
+/** "8.0 seconds". */
+export function secondsOf(steps) {
+  return `${(steps / STEPS_A_SECOND).toFixed(1)} seconds`;
 }
 
 /** How a race ended, by what its last step said. */

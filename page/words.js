@@ -1,5 +1,7 @@
 /** The words on the page that change. */
 
+export const TO_START = 'Press an arrow key, or the pad, to start';
+
 /** The element of this id. */
 export const byId = (id) => document.getElementById(id);
 

@@ -247,6 +247,10 @@ def test_the_visitor_drives_against_the_agent(watched: Watched, by: str) -> None
     assert page.evaluate("page.modes.drive.rival.race.steps") > 5
     assert "The agent: score" in page.inner_text("[data-say=drive-rival-score]")
     page.uncheck("#drive-rival")
+    page.click(
+        "#another"
+    )  # the agent's drive is on the track that is named, though it is not shown
+    assert page.evaluate("page.session.drive.seed") == int(page.input_value("#seed"))
     assert page.evaluate("page.modes.drive.rival") is None
     page.wait_for_function(
         "document.querySelector('[data-say=drive-rival-score]').innerText === ''"

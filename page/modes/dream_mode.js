@@ -1,12 +1,12 @@
 /** "In the dream": M predicts, V draws; C or the visitor steers. Reality beside it, if wished. */
 
-import { ending } from '../agent_drive.js';
+import { ending, secondsOf } from '../agent_drive.js';
 import { drawRace } from '../car_racing/race_view.js';
 import { Race } from '../car_racing/race.js';
 import { Dream } from '../models/dream.js';
 import { ActionBars, sharpContext, showPixels } from '../pictures.js';
 import { focusOn } from '../session.js';
-import { byId, say } from '../words.js';
+import { TO_START, byId, say } from '../words.js';
 
 const BEFORE = 60; // real steps before a dream: M has to see where it is
 const PAUSE = 150; // steps between a dream that is over and the next one
@@ -60,7 +60,7 @@ export class DreamMode {
       start: agent.moment(),
       random: session.random,
     });
-    this.race = new Race(drive.seed);
+    this.race = new Race(drive.seed, drive.race.track);
     this.total = 0;
     for (const action of drive.actions) this.total += this.race.step(action).reward;
     this.before = this.total;
@@ -101,7 +101,7 @@ export class DreamMode {
     showPixels(this.picture, agent.vae.decode(this.dream.z), imageShape);
     if (!byId('dream-beside').hidden) drawRace(sharpContext(byId('dream-world')), this.race);
     this.bars.show(this.action);
-    const seconds = `${(this.steps / 50).toFixed(1)} seconds`;
+    const seconds = secondsOf(this.steps);
     const expected = `score ${this.promised.toFixed(0)}, as M expects, ${seconds}`;
     say('dream-score', agent.memory.hasOutcome ? expected : seconds);
     say('dream-over', this.#banner());
@@ -110,7 +110,7 @@ export class DreamMode {
   }
 
   #banner() {
-    if (this.waiting) return 'Press an arrow key, or the pad, to start';
+    if (this.waiting) return TO_START;
     if (!this.over) return '';
     const next = this.byVisitor ? '. “Start again” for another dream' : '';
     return `M takes the car to be lost${next}`;

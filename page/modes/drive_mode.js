@@ -1,12 +1,12 @@
 /** "You drive": the visitor's car, alone or beside the agent's, on the same track. */
 
-import { AgentDrive, STEPS, ending, score } from '../agent_drive.js';
+import { STEPS, ending, score } from '../agent_drive.js';
 import { drawMap } from '../car_racing/map.js';
 import { Race } from '../car_racing/race.js';
 import { HULL_COLOUR, RIVAL_COLOUR, drawRace } from '../car_racing/race_view.js';
 import { ActionBars, sharpContext } from '../pictures.js';
 import { focusOn } from '../session.js';
-import { byId, say } from '../words.js';
+import { TO_START, byId, say } from '../words.js';
 
 export class DriveMode {
   runs = true;
@@ -27,10 +27,10 @@ export class DriveMode {
 
   /** Both cars at the start; they wait for the visitor. */
   restart() {
-    const { agent, seed } = this.session;
-    this.race = new Race(seed);
-    this.rival = this.withRival.checked ? new AgentDrive(agent, seed) : null;
-    this.session.drive = this.rival ?? this.session.drive;
+    this.session.restart();
+    const { drive } = this.session;
+    this.race = new Race(drive.seed, drive.race.track);
+    this.rival = this.withRival.checked ? drive : null;
     this.total = 0;
     this.waiting = true;
     this.ending = '';
@@ -65,7 +65,7 @@ export class DriveMode {
   }
 
   #banner() {
-    if (this.waiting) return 'Press an arrow key, or the pad, to start';
+    if (this.waiting) return TO_START;
     const result = `${this.ending}: ${this.total.toFixed(0)}`;
     return this.ending && `${result}. “Start again” for another try`;
   }
