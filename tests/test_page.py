@@ -422,6 +422,6 @@ def test_following_is_refused_where_there_is_nothing_to_follow(
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text("rounds: {first: {after: none}}\n")
     assert main(["--follow"]) == 1
-    assert "page: --follow: expected an evolution, got none" in capsys.readouterr().err
+    assert "page: expected an evolution to follow, got none in scratch" in capsys.readouterr().err
     assert main(["--follow", "--write", "page.html"]) == 1
     assert "--follow: expected a running evolution's models, got --write" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from worldmodels.core.errors import WorldModelsError
 from worldmodels.core.params import read_params
 from worldmodels.pipeline.rounds import rounds_of
 from worldmodels.training.evolution_log import CURRENT
@@ -31,3 +32,18 @@ def running_evolution() -> RunningEvolution | None:
         for path in Path("scratch", round_.stage("evolve")).glob(f"*/{CURRENT}")
     ]
     return max(found, key=lambda one: os.path.getmtime(one.mean), default=None)
+
+
+def evolution_to_follow() -> RunningEvolution:
+    """The newest one.
+
+    Raises:
+        WorldModelsError: none runs, or none has ended a generation yet.
+    """
+    evolution = running_evolution()
+    if evolution is None:
+        raise WorldModelsError(
+            "expected an evolution to follow, got none in scratch: run `dvc repro` in another "
+            "terminal, and wait for the first generation of an `evolve` stage"
+        )
+    return evolution

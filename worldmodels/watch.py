@@ -31,7 +31,7 @@ from worldmodels.core.progress import Progress
 from worldmodels.models.agent_process import Agent
 from worldmodels.models.controller import LinearController
 from worldmodels.rollouts.film import FRAMES_PER_SECOND, Film
-from worldmodels.running_evolution import running_evolution
+from worldmodels.running_evolution import evolution_to_follow, running_evolution
 from worldmodels.training.evaluation import EvaluationParams
 
 if TYPE_CHECKING:
@@ -101,12 +101,7 @@ def follow(*, seed: int, steps: int = STEPS) -> Iterator[Moment]:
     agent: Agent | None = None
     search: Path | None = None
     for track in count(seed):
-        evolution = running_evolution()
-        if evolution is None and track == seed:
-            raise WorldModelsError(
-                "expected an evolution to follow, got none in scratch: run `dvc repro` in another "
-                "terminal, and wait for the first generation of an `evolve` stage"
-            )
+        evolution = evolution_to_follow() if track == seed else running_evolution()
         if evolution is None:
             return  # it has ended, and its result is in models/
         if agent and evolution.mean.parent == search:

@@ -20,7 +20,7 @@ from worldmodels.models.controller import LinearController
 from worldmodels.page.server import PageServer
 from worldmodels.page.single_file import single_file
 from worldmodels.page.weights import export_weights
-from worldmodels.running_evolution import running_evolution
+from worldmodels.running_evolution import evolution_to_follow, running_evolution
 from worldmodels.training.evaluation import EvaluationParams
 
 PAGE = Path(__file__).parents[2] / "page"  # beside the package, in the clone
@@ -89,13 +89,7 @@ def _folder(options: argparse.Namespace) -> str:
     """Of the models that the page shows."""
     if not options.follow:
         return options.models or f"models/{load_group('evaluation', EvaluationParams).round}"
-    evolution = running_evolution()
-    if evolution is None:
-        raise WorldModelsError(
-            "--follow: expected an evolution, got none in scratch: run `dvc repro` in another "
-            "terminal, and wait for the first generation of an `evolve` stage"
-        )
-    return evolution.models
+    return evolution_to_follow().models
 
 
 def _newest_controller() -> dict[str, Any] | None:
