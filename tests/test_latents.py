@@ -144,8 +144,8 @@ def test_what_came_of_a_step_is_beside_it(tmp_path: Path) -> None:
     later = [progress[step + 1 : step + 201].sum() for step in range(300)]
     for episode, reason in enumerate(reasons):
         assert np.array_equal(read.progress[episode], progress)
-        wrong = {"off_field": 299, "patience": 258}.get(reason)
-        assert read.ended[episode].tolist() == [float(step == wrong) for step in range(300)]
+        lost = {"off_field": 299, "patience": 258}.get(reason, 300)  # from which step on
+        assert read.ended[episode].tolist() == [float(step >= lost) for step in range(300)]
         assert read.later_progress[episode].tolist() == later
         ends_for_good = reason in ("off_field", "patience")
         assert read.later_known[episode].sum() == (300 if ends_for_good else 100)

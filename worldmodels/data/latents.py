@@ -126,8 +126,8 @@ class Sequences:
     action: (batch, length, 3). The others: (batch, length).
     mask: 1 where both a step and the one after it are there.
     acted: 1 where a step is there.
-    progress: that the step made. ended: 1 where the episode went wrong by it: it left the field, or
-        this was its last progress before it was given up.
+    progress: that the step made. ended: 1 where the episode is lost: it left the field by this step,
+        or it was given up later, and there is no progress any more.
     later_progress: in the `LATER` steps after it. later_known: 1 where that is known, as it is not
         close to the end of an episode that could have gone on.
     """
@@ -190,7 +190,7 @@ class LatentSequences:
             if reason == "off_field":
                 ended[start + length - 1] = 1.0
             elif reason == "patience" and progress[at].any():
-                ended[start + np.flatnonzero(progress[at])[-1]] = 1.0
+                ended[start + np.flatnonzero(progress[at])[-1] : start + length] = 1.0
             known[at] = reason in ("off_field", "patience") or step + 1 + LATER <= length
         return {
             "progress": progress,

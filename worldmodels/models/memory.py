@@ -6,7 +6,7 @@ dimension of z_{t+1}. The loss is the negative log likelihood under these mixtur
 in nats a latent dimension. Architecture after Ha & Schmidhuber 2018, appendix A.2, whose head reads
 h alone: from 256 bounded numbers it cannot say what 32 others are to one in a hundred, which is as
 far as they change in a step. They have a head for the end as well, in Doom. The outcome head here
-is a small network on [h, z]: progress in this step, whether the episode ends by it, and progress
+is a small network on [h, z]: progress in this step, whether the episode is lost, and progress
 later. Read `MDNRNN` first, then `MDNRNN.loss`.
 """
 
@@ -97,7 +97,7 @@ class MemoryBatch(NamedTuple):
 class Outcome(NamedTuple):
     """What M expects to come of steps, each (...).
 
-    progress: in this step, its mean. end: the logit of the episode's end by it.
+    progress: in this step, its mean. end: the logit of the episode being lost by it.
     later: progress in the `data.latents.LATER` steps after it, its mean.
     """
 
