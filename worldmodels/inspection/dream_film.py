@@ -64,8 +64,9 @@ def film_dreams(
     sights = dreams_of(agent, bounds, track_seed=track_seed, seed=seed)
     recording = Film(film)
     for step in range(len(sights[0].frames)):
+        drawn = _draw(sights, step)
         for _ in range(SLOWLY):
-            recording.add(_draw(sights, step))
+            recording.add(drawn)
     recording.close()
     moments = np.linspace(0, len(sights[0].frames) - 1, PICTURES).astype(int)
     write_png(picture, frame_grid([sight.frames[moments] for sight in sights], scale=2))
