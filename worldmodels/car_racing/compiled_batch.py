@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from worldmodels.car_racing.race import LAP, OFF_FIELD, RUNNING
 from worldmodels.car_racing.race_view import RaceView
-from worldmodels.car_racing.telemetry import Telemetry
+from worldmodels.car_racing.readings import Readings
 from worldmodels.car_racing.world import Races
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 SCORE = "%04i"  # as gym writes it
 
 
-class CompiledBatch:
+class CompiledBatch(Readings):
     """A `task.EnvBatch` of so many compiled CarRacings.
 
     Args:
@@ -57,28 +56,14 @@ class CompiledBatch:
         """As `task.EnvBatch.frames` says."""
         return self._races.resized(np.asarray(indices), self._image_shape)
 
-    def progress(self, index: int) -> int:
-        """Tiles of the road that the car has visited."""
-        return self._views[index].tile_visited_count
-
-    def place(self, index: int) -> tuple[float, float, float]:
-        """As `task.EnvBatch.place` says."""
-        hull = self._views[index].car.hull
-        return (*hull.position, math.hypot(*hull.linearVelocity))
-
-    def road(self, index: int) -> NDArray[np.float32]:
-        """As `task.EnvBatch.road` says."""
-        return np.array([tile[1:] for tile in self._views[index].track], np.float32)
-
-    def privileged(self, index: int) -> Callable[[], NDArray[np.float32]]:
-        """As `task.EnvBatch.privileged` says."""
-        return Telemetry(self._views[index]).measure
-
     def render(self, index: int) -> NDArray[np.uint8]:
         """As `task.EnvBatch.render` says."""
         from worldmodels.car_racing.window import video_frame
 
         return video_frame(self._races, index, SCORE)
+
+    def _env(self, index: int) -> RaceView:
+        return self._views[index]
 
 
 def compile_batch(image_shape: tuple[int, int]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.frames import preprocess
-from worldmodels.car_racing.telemetry import Telemetry
+from worldmodels.car_racing.readings import Readings
 
 if TYPE_CHECKING:
     from worldmodels.car_racing.task import EndReason
@@ -23,7 +22,7 @@ def stock_car_racing() -> Any:
     return CarRacing(render_mode="rgb_array")
 
 
-class GymBatch:
+class GymBatch(Readings):
     """A `task.EnvBatch` of so many environments with the methods and names of gym's CarRacing.
 
     Args:
@@ -62,25 +61,10 @@ class GymBatch:
         """As `task.EnvBatch.frames` says."""
         return self._frames[list(indices)]
 
-    def progress(self, index: int) -> int:
-        """Tiles of the road that the car has visited."""
-        return int(self._envs[index].tile_visited_count)
-
-    def place(self, index: int) -> tuple[float, float, float]:
-        """As `task.EnvBatch.place` says."""
-        hull = self._envs[index].car.hull
-        x, y = hull.position
-        return x, y, math.hypot(*hull.linearVelocity)
-
-    def road(self, index: int) -> NDArray[np.float32]:
-        """As `task.EnvBatch.road` says."""
-        return np.array([tile[1:4] for tile in self._envs[index].track], np.float32)
-
-    def privileged(self, index: int) -> Callable[[], NDArray[np.float32]]:
-        """As `task.EnvBatch.privileged` says."""
-        return Telemetry(self._envs[index]).measure
-
     def render(self, index: int) -> NDArray[np.uint8]:
         """As `task.EnvBatch.render` says."""
         picture: NDArray[np.uint8] = self._envs[index].render()
         return picture
+
+    def _env(self, index: int) -> Any:
+        return self._envs[index]

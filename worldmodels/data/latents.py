@@ -126,8 +126,9 @@ class Sequences:
     action: (batch, length, 3). The others: (batch, length).
     mask: 1 where both a step and the one after it are there.
     acted: 1 where a step is there.
-    progress: that the step made. ended: 1 where the episode is lost: it left the field by this step,
-        or it was given up later, and there is no progress any more.
+    progress: that the step made.
+    ended: 1 where the episode is lost: it left the field by this step, or it was given up later,
+        and there is no progress any more.
     later_progress: in the `LATER` steps after it. later_known: 1 where that is known, as it is not
         close to the end of an episode that could have gone on.
     """

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.models.openvino_graph import OpenVINOGraph, has_openvino, padded
+from worldmodels.models.openvino_graph import LARGEST_BATCH, OpenVINOGraph, has_openvino, padded
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 Precision = Literal["float32", "bfloat16", "int8"]
-LARGEST_BATCH = 64  # rows of TensorFlow's; more are computed in parts
 
 
 class Graph(Protocol):
