@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import pandas as pd
 import pytest
 
+from benchmarks import ablations
 from benchmarks.__main__ import sections, table
 from benchmarks.learning_curve import Point, learning_curve
 from benchmarks.machine import machine
@@ -111,3 +113,24 @@ def test_arguments_that_make_no_sense_are_refused_before_anything_is_measured(
         with pytest.raises(SystemExit, match="2"):
             main(arguments)
         assert expected in capsys.readouterr().err
+
+
+def test_ablations_are_a_table_of_means_with_standard_errors_over_seeds() -> None:
+    runs = pd.DataFrame(
+        {
+            "variant": ["z alone"] * 3,
+            "seed": [0, 1, 2],
+            "return_mean": [700.0, 730.0, 760.0],
+            "frames": [1.5e6, 1.5e6, 1.2e6],
+        }
+    )
+    row = "| z alone | 730 ± 17 | 700, 730, 760 | 1.40 M |"
+    assert ablations.table(runs).splitlines()[2:] == [row]
+
+
+def test_every_ablation_sets_all_that_another_changes() -> None:
+    keys = [
+        {part.split("=")[0] for part in ablations.settings(variant, seed=1)[1::2]}
+        for variant in ablations.VARIANTS
+    ]
+    assert all(names == keys[0] for names in keys)
