@@ -55,7 +55,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     vae.save(f"{round_.models}/vae.h5")
     write_curve(f"{round_.metrics}/vae_curve.csv", curve)
     ages = {"after": vae}
-    if round_.previous:
+    if round_.previous and params.epochs:
         ages = {"before": VAE.load(f"{round_.previous.models}/vae.h5"), **ages}
     measured = {
         name: _mse_by_round(one, params, files, held_out, seed=base.seed)
