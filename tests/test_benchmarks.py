@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import cv2
 import pandas as pd
 import pytest
 
-from benchmarks import ablations
+from benchmarks import ablations, dream_rounds
 from benchmarks.__main__ import sections, table
 from benchmarks.learning_curve import Point, learning_curve
 from benchmarks.machine import machine
@@ -134,3 +135,24 @@ def test_every_ablation_sets_all_that_another_changes() -> None:
         for variant in ablations.VARIANTS
     ]
     assert all(names == keys[0] for names in keys)
+
+
+def test_rounds_of_dreams_are_a_table_of_what_was_expected_and_what_came(tmp_path: Path) -> None:
+    rounds = {name: {"after": after} for name, after in (("explore", "none"), ("drive", "explore"))}
+    (tmp_path / "params.yaml").write_text(json.dumps({"rounds": rounds}))
+    for name, frames, kept in (("explore", 100_000, -40), ("drive", 20_000, 500)):
+        folder = tmp_path / "metrics" / name
+        folder.mkdir(parents=True)
+        (folder / "sample.json").write_text(json.dumps({"frames": frames}))
+        (folder / "controller.json").write_text(json.dumps({f"val_return_{name}": kept}))
+        (folder / "evolution_curve.csv").write_text("generation,return_mean\n1,10\n2,30\n")
+        (folder / "validations.csv").write_text(
+            "generation,frames,validation_return,validation_std\n0,0,500,9\n2,0,450,12\n"
+        )
+    table = dream_rounds.rounds_table(tmp_path)
+    assert dream_rounds.in_markdown(table).splitlines()[2:] == [
+        "| explore | 100,000 | 30 | 450 ± 12 | -40 |",
+        "| drive | 120,000 | 30 | 450 ± 12 | 500 |",
+    ]
+    dream_rounds.draw(table, tmp_path / "rounds.png")
+    assert cv2.imread(str(tmp_path / "rounds.png")).std() > 10
