@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks import ablations, dream_rounds
 from benchmarks.__main__ import sections, table
+from benchmarks.compression import compare
 from benchmarks.learning_curve import Point, learning_curve
 from benchmarks.machine import machine
 from benchmarks.measure import in_turn, median_ratio
@@ -50,6 +52,20 @@ def test_the_picture_is_a_picture_and_always_the_same(tmp_path: Path) -> None:
         draw(sections(RESULTS), RESULTS["shares"], tmp_path / name)
     assert cv2.imread(str(tmp_path / "one.png")).std() > 10
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+def test_filters_are_compared_on_the_same_frames() -> None:
+    frames = [np.full((steps, 60, 80, 3), steps, np.uint8) for steps in (40, 3)]
+    rows = compare(
+        frames, {"none": {}, "gzip 1": {"compression": "gzip", "compression_opts": 1}}, rounds=1
+    ).splitlines()
+    assert rows[0] == (
+        "| filter | times smaller | write, MB/s | read, MB/s | a batch of 64 frames, ms |"
+    )
+    none, gzip = (row.strip("| ").split(" | ") for row in rows[2:])
+    assert none[:2] == ["none", "0.7"]  # the second chunk of 32 frames holds 11 of them
+    assert gzip[0] == "gzip 1"
+    assert float(gzip[1]) > 50
 
 
 def test_the_machine_is_named() -> None:
@@ -105,11 +121,14 @@ def test_arguments_that_make_no_sense_are_refused_before_anything_is_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from benchmarks import __main__ as bench
+    from benchmarks import compression, reading
     from benchmarks import learning_curve as curve
 
     for main, arguments, expected in (
         (bench.main, ["simulators"], "unrecognized arguments: simulators"),
         (curve.main, [str(tmp_path)], f"{tmp_path}: expected the folder of a finished run"),
+        (compression.main, [str(tmp_path)], f"{tmp_path}: no episodes"),
+        (reading.main, [str(tmp_path)], f"{tmp_path}: no episodes"),
     ):
         with pytest.raises(SystemExit, match="2"):
             main(arguments)
