@@ -10,14 +10,12 @@ import argparse
 import os
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
-from statistics import median
 
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.measure import in_turn
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.core.params import BaseParams, load_group
 from worldmodels.data.episodes import EpisodeFiles, split_episodes
@@ -27,8 +25,7 @@ from worldmodels.models.keras_on_tensorflow import keras
 from worldmodels.models.vae import VAE, VAEParams
 from worldmodels.training.vae_training import training_step
 
-STEPS = BLOCKS_PER_BUFFER  # of a measurement: some buffers, each read at once
-ROUNDS = 3
+STEPS = BLOCKS_PER_BUFFER  # of a measurement: two buffers of 4,096 frames, in batches of 64
 
 
 def drop_cached(files: EpisodeFiles) -> None:
@@ -52,7 +49,6 @@ class Reading:
         self._step = training_step(
             vae, optimizer, kl_tolerance=params.kl_tolerance, beta=params.beta
         )
-        self.waits: list[float] = []  # share of the time of training, one a measurement
         self._one = next(iter(self._epoch()))
         self._train(self._one)
 
@@ -79,8 +75,8 @@ class Reading:
         started = time.perf_counter()
         return self._rate(sum(1 for _ in islice(self._epoch(), STEPS)), started)
 
-    def both(self) -> float:
-        """Trains on the batches of an epoch, and notes how long it waited for them."""
+    def both(self) -> tuple[float, float]:
+        """Trains on the batches of an epoch; the rate, and the share of the time that it waited."""
         drop_cached(self._files)
         batches, done, waited = self._epoch(), 0, 0.0
         started = now = time.perf_counter()
@@ -88,8 +84,7 @@ class Reading:
             waited += time.perf_counter() - now
             self._train(frames)
             done, now = done + 1, time.perf_counter()
-        self.waits.append(waited / (now - started))
-        return self._rate(done, started)
+        return self._rate(done, started), waited / (now - started)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -108,16 +103,12 @@ def main(arguments: list[str] | None = None) -> None:
     use_threads(load_group("compute", ComputeParams).threads)
     make_deterministic(base.seed)
     reading = Reading(files, batches, params)
-    subjects: dict[str, Callable[[], float]] = {
-        "training alone": reading.train,
-        "reading alone": reading.read,
-        "training on what is read": reading.both,
-    }
-    rates = in_turn(subjects, rounds=ROUNDS)
     print(f"{len(files.episodes)} episodes, {files.rows} frames")
-    for name, values in rates.items():
-        print(f"{name}: {median(values):,.0f} frames a second")
-    print(f"waiting: {100 * median(reading.waits):.1f} % of training on what is read")
+    print(f"training alone: {reading.train():,.0f} frames a second")
+    print(f"reading alone: {reading.read():,.0f} frames a second")
+    rate, waiting = reading.both()
+    print(f"training on what is read: {rate:,.0f} frames a second")
+    print(f"waiting: {100 * waiting:.1f} % of that time, its start included")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory: {peak:,.0f} MiB")
 
