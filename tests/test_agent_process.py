@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from project import ROOT
 from ruamel.yaml import YAML
 
+from worldmodels.core.environment import environment
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.models.agent_process import Agent
 from worldmodels.models.controller import LinearController
 from worldmodels.models.memory import MDNRNN
 from worldmodels.models.vae import VAE
-from worldmodels.pipeline.environment import environment
 
 # README's loop, as a script without a guard. What it prints of a track: all that is to be equal.
 DRIVE = """

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from worldmodels.core.environment import environment
 from worldmodels.pipeline import environment as module
-from worldmodels.pipeline.environment import environment, record_environment
+from worldmodels.pipeline.environment import record_environment
 from worldmodels.pipeline.stage_run import run_stage
 
 

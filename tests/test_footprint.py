@@ -1,6 +1,6 @@
 """Memory, processes and files that a run takes do not grow with its length.
 
-`LocalEngine._handles` are the workers whose memory is measured.
+`WorkerPool._handles` are the workers whose memory is measured.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main():
     sizes = (CarRacingTask(), policy)
     with LocalEngine(*sizes, image_shape=(32, 32), batch_size=4, workers=2) as engine:
         for _ in evolve(params, engine, starts=[np.zeros(39)], seed=0, log=EvolutionLog(None)):
-            pids = [os.getpid(), *(handle.process.pid for handle in engine._handles)]
+            pids = [os.getpid(), *(handle.process.pid for handle in engine._pool._handles)]
             print(max(resident(pid) for pid in pids), flush=True)
 
 if __name__ == "__main__":

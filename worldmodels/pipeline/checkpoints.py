@@ -22,9 +22,9 @@ from pathlib import Path
 from dvc.stage import PipelineStage
 
 from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.environment import environment
 from worldmodels.core.files import atomic_write
 from worldmodels.pipeline.dvc_stages import Record, last_run, open_stages, this_run
-from worldmodels.pipeline.environment import environment
 
 KEPT = 3  # checkpoints of a stage with other inputs, interrupted and not gone on with
 FINISHED = "finished.json"  # how dvc.lock will record the run whose outputs were all written
