@@ -28,7 +28,7 @@ MODELS := train_vae train_memory draw_starts transfer evolve
 # Columns of `make experiments`: the score, and what is named by group and key, a parameter.
 SHOWN := Experiment|val_return_second|return_|[a-z_]+(\.[a-z_]+)+$$$$
 
-.PHONY: setup repro models page experiments test test-full test-pythons bench docs check-lock lint lock clean
+.PHONY: setup repro models page experiments test test-full test-pythons bench docs cluster check-lock lint lock clean
 
 setup: $(READY) .dvc/config.local  ## make .venv from requirements.lock
 	@$(DVC_WITHOUT_GIT)
@@ -96,9 +96,11 @@ bench: setup  ## measure speed: prints, and writes benchmarks/results.json and .
 
 # Into .venv, at the versions of requirements.lock where both name a package; a later `make setup` that has
 # something to do removes it, and is then newer than the stamp.
-$(VENV)/docs-ready: requirements-docs.lock $(READY)
+$(VENV)/docs-ready $(VENV)/cluster-ready: $(VENV)/%-ready: requirements-%.lock $(READY)
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r $<
 	touch $@
+
+cluster: setup $(VENV)/cluster-ready  ## Ray, for a cluster: docs/scaling.md
 
 # The variable leaves out Material's notice of its end of life, 2027-05-05; what follows it is Zensical.
 docs: $(VENV)/docs-ready  ## build the documentation: site/index.html
@@ -113,6 +115,7 @@ lock: $(READY)  ## resolve pyproject.toml's dependencies into requirements*.lock
 	$(COMPILE) --group stable-baselines3 --constraint requirements-gymnasium.lock --output-file requirements-stable-baselines3.lock
 	$(COMPILE) --group envpool --output-file requirements-envpool.lock
 	$(COMPILE) --group docs --constraint requirements.lock --output-file requirements-docs.lock
+	$(COMPILE) --group cluster --constraint requirements.lock --output-file requirements-cluster.lock
 
 clean:  ## remove what can be made again, checkpoints too, DVC's cache excepted
 	@if [ -d scratch ]; then echo "checkpoints of interrupted stages:"; du -sh scratch; fi
