@@ -97,7 +97,7 @@ bench: setup  ## measure speed: prints, and writes benchmarks/results.json and .
 # Into .venv, at the versions of requirements.lock where both name a package; a later `make setup` that has
 # something to do removes it, and is then newer than the stamp.
 $(VENV)/docs-ready $(VENV)/cluster-ready: $(VENV)/%-ready: requirements-%.lock $(READY)
-	$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r $<
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes --compile-bytecode -r $<
 	touch $@
 
 cluster: setup $(VENV)/cluster-ready  ## Ray, for a cluster: docs/scaling.md
