@@ -9,6 +9,7 @@ place shows. The real agent drives in the tests at the end.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -346,16 +347,17 @@ def test_a_worker_killed_between_two_plays_is_replaced(engine: LocalEngine, fold
 
 
 def test_a_worker_that_hangs_is_replaced(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock jumps ahead once the worker hangs, until there is another; nobody waits."""
+    """The clock jumps from look to look while the worker hangs; nobody waits."""
     mark = Path(folder) / str(HANGS_ONCE)
     episodes = episodes_of_mixed_lengths(3)
     episodes[1] = Episode(track_seed=HANGS_ONCE, steps=20)
+    looks = itertools.count(1)
     with toy_engine(folder, workers=1) as engine:
         (first,) = engine._pool._handles
 
         def now() -> float:
             hangs = mark.exists() and engine._pool._handles == [first]
-            return time.monotonic() + (2 * rollout.MAX_SILENCE if hangs else 0)
+            return time.monotonic() + (2 * rollout.MAX_SILENCE * next(looks) if hangs else 0)
 
         monkeypatch.setattr(rollout, "time", SimpleNamespace(monotonic=now))
         outcomes = list(engine.play(episodes, CANDIDATES))
