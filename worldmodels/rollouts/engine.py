@@ -1,11 +1,12 @@
 """Plays episodes: what an engine promises, and the one place where it is chosen.
 
 Everything that drives (sampling, evolution, evaluation) is handed an engine and knows no more of it
-than `Engine.play`. Read `Engine`, then `make_engine`; `local_engine` is the one that there is.
+than `Engine.play`. Read `Engine`, then `make_engine`, `local_engine` and `ray_engine`.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, Self
 
@@ -46,13 +47,20 @@ def make_engine(
     image_shape: tuple[int, int],
     batch_size: int,
 ) -> Engine:
-    """The engine that this process plays episodes with.
+    """The engine that this process plays episodes with: a cluster's where RAY_ADDRESS names one.
 
     Args:
         task: what is played.
         make_policy: makes a policy of so many slots, where the episodes are played: picklable.
         image_shape: height and width of the frames that policies see.
         batch_size: environments that are stepped at once by one worker.
+
+    Raises:
+        RolloutError: there is no such cluster, or none of its nodes can play.
     """
+    if os.environ.get("RAY_ADDRESS"):
+        from worldmodels.rollouts.ray_engine import RayEngine
+
+        return RayEngine(task, make_policy, image_shape=image_shape, batch_size=batch_size)
     task.prepare(image_shape)
     return LocalEngine(task, make_policy, image_shape=image_shape, batch_size=batch_size)
