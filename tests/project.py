@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from worldmodels.core.params import flatten, read_params
+from worldmodels.pipeline.presets import preset_names
 from worldmodels.pipeline.rounds import Round
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,6 +44,16 @@ STAGES = [  # in the order in which DVC runs them
     "film_dream",
     "evaluate",
 ]
+
+
+def preset_here() -> str | None:
+    """The preset that params.yaml of this tree has, for a run; None for the default."""
+    values = flatten(read_params(ROOT / "params.yaml"))
+    for name in preset_names(ROOT):
+        preset = flatten(read_params(ROOT / "presets" / f"{name}.yaml"))
+        if name != "default" and preset.items() <= values.items():
+            return name
+    return None
 
 
 class Project:

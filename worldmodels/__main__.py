@@ -22,6 +22,7 @@ COMMANDS = {  # module with a `main` that takes arguments, and what it does
         "write a preset, such as tiny, to params.yaml",
     ),
     "check-lock": ("worldmodels.pipeline.check_lock", "say which stages of dvc.lock no longer fit"),
+    "model-cards": ("worldmodels.model_cards", "write the models' cards, docs/models.md"),
 }
 USAGE = "\n".join(
     [
