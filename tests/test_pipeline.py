@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import h5py
+import pytest
 from project import FIRST, ROOT, SECOND, STAGES, Project, digests, stages_run
 from ruamel.yaml import YAML
 from stage_modules import CODE, bodies, code_of, modules_used, script_of
@@ -223,12 +224,16 @@ def test_another_latent_dim_reruns_what_depends_on_it(project: Project) -> None:
     project.run("dvc", "checkout")
 
 
-def test_another_controller_reruns_only_what_depends_on_it(project: Project) -> None:
+@pytest.mark.slow
+def test_a_controller_without_memory_reruns_what_depends_on_it(project: Project) -> None:
     output = project.run("dvc", "exp", "run", "-S", "controller.inputs=[z]")
     expected = [name for name in STAGES[STAGES.index("transfer@first") :] if "driving" not in name]
     assert stages_run(output) == ["check_params", *expected]
     project.run("git", "restore", "params.yaml", "dvc.lock", "metrics")
     project.run("dvc", "checkout")
+
+
+def test_more_generations_of_a_round_rerun_only_what_depends_on_them(project: Project) -> None:
     output = project.run("dvc", "exp", "run", "-S", "rounds.second.controller.generations=3")
     assert stages_run(output)[:2] == ["check_params", "evolve@second"]
     further = set(stages_run(output)[2:])
