@@ -39,12 +39,13 @@ from test_rollout import (
 
 from worldmodels.car_racing.gym_batch import GymBatch
 from worldmodels.car_racing.task import CarRacingTask
-from worldmodels.rollouts import ray_engine
+from worldmodels.rollouts import ray_cluster, ray_engine
 from worldmodels.rollouts.engine import Engine, make_engine
 from worldmodels.rollouts.episode import Episode, Outcome, RolloutError
 from worldmodels.rollouts.local_engine import LocalEngine
 from worldmodels.rollouts.node import packed
-from worldmodels.rollouts.ray_engine import RayEngine, _Play, connect
+from worldmodels.rollouts.ray_cluster import connect
+from worldmodels.rollouts.ray_engine import RayEngine, _Play
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
@@ -189,6 +190,7 @@ def played(engine: Engine, folder: Path) -> list[Outcome]:
 
 
 @needs_ray
+@pytest.mark.slow
 def test_the_agent_s_drives_recordings_and_films_are_the_local_engine_s_to_the_bit(
     cluster: Cluster, models: Path, tmp_path: Path
 ) -> None:
@@ -280,7 +282,7 @@ def test_an_address_where_no_ray_answers_is_one_line_within_ten_seconds(address:
 
 
 def test_without_ray_an_address_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_engine, "find_spec", lambda _: None)
+    monkeypatch.setattr(ray_cluster, "find_spec", lambda _: None)
     with pytest.raises(RolloutError, match=r"^RAY_ADDRESS=auto: expected Ray .* `make cluster`"):
         connect("auto")
 
@@ -391,6 +393,7 @@ def test_a_driver_that_is_killed_leaves_no_actor_behind(cluster: Cluster) -> Non
 
 
 @needs_ray
+@pytest.mark.slow
 def test_local_listens_on_the_loopback_alone_and_ends_with_its_driver() -> None:
     driver = endless_driver(RAY_ADDRESS="local", WORLDMODELS_WORKERS="1")
     started = descendants(driver.pid)
