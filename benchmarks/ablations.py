@@ -55,7 +55,8 @@ def settings(variant: str, seed: int) -> list[str]:
 def scored(variant: str, seed: int) -> dict[str, str | int | float]:
     """A row of the finished run that lies in metrics/."""
     evaluation = json.loads(Path("metrics/evaluation.json").read_text())
-    rounds = ("first", "second") if "two rounds" in variant else ("first",)
+    last = {**STANDARD, **VARIANTS[variant]}["evaluation.round"]
+    rounds = ("first",) if last == "first" else ("first", "second")
     frames = sum(
         json.loads(Path(f"metrics/{name}/{file}.json").read_text())["frames"]
         for name in rounds

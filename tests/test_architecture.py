@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,15 @@ def test_imports_go_down(module: Path) -> None:
     package = module.parent.name
     for other in set(imported_packages(module)) - {package}:
         assert FLOOR_OF[other] < FLOOR_OF[package], f"{package} imports from {other}"
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_the_reference_has_every_module(package: str) -> None:
+    text = (ROOT / f"docs/reference/{package}.md").read_text()
+    listed = re.findall(rf"^::: worldmodels\.{package}\.(\w+)$", text, re.MULTILINE)
+    there = {module.stem for module in MODULES if module.parent.name == package} - {"__init__"}
+    assert set(listed) == there
+    assert listed == sorted(listed)
 
 
 def test_no_module_is_too_long_to_read() -> None:

@@ -148,6 +148,28 @@ def test_ablations_are_a_table_of_means_with_standard_errors_over_seeds() -> Non
     assert ablations.table(runs).splitlines()[2:] == [row]
 
 
+@pytest.mark.parametrize(
+    ("variant", "frames"), [("z alone", 11), ("two rounds of half the generations", 1111)]
+)
+def test_an_ablation_counts_the_frames_of_its_rounds(
+    variant: str, frames: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    driven = {"first/sample": 1, "first/evolution": 10, "second/sample": 100}
+    for name, count in {**driven, "second/evolution": 1000}.items():
+        path = Path("metrics", f"{name}.json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"frames": count}))
+    Path("metrics/evaluation.json").write_text(json.dumps({"return_mean": 7.0, "return_std": 1.0}))
+    assert ablations.scored(variant, 2) == {
+        "variant": variant,
+        "seed": 2,
+        "return_mean": 7.0,
+        "return_std": 1.0,
+        "frames": frames,
+    }
+
+
 def test_every_ablation_sets_all_that_another_changes() -> None:
     keys = [
         {part.split("=")[0] for part in ablations.settings(variant, seed=1)[1::2]}

@@ -567,7 +567,7 @@ vae:
    patience: null, precision: float32}
 rounds:
   first: {after: none, vae: {}}
-  second: {after: first, vae: {learning_rate: %s, epochs: 1}}
+  second: {after: first, vae: {learning_rate: %s, epochs: %d}}
 """
 
 
@@ -605,7 +605,7 @@ def test_an_int8_v_is_saved_with_ranges_of_what_it_was_trained_on(
     stage: ModuleType, write_episodes: WriteEpisodes
 ) -> None:
     write_episodes(FIRST.episodes, [40, 30, 16])
-    text = (STAGE_PARAMS % 0.002).replace("float32", "int8")
+    text = (STAGE_PARAMS % (0.002, 1)).replace("float32", "int8")
     Path("params.yaml").write_text(text)
     stage.main(FIRST, Checkpoint("train_vae@first", Path()))
     vae = VAE.load("models/first/vae.h5")
@@ -617,9 +617,11 @@ def test_an_int8_v_is_saved_with_ranges_of_what_it_was_trained_on(
     assert ranges == pytest.approx(vae.ranges, rel=0.05)  # an epoch drops less than a batch
 
 
-def run_again(stage: ModuleType, *, learning_rate: float) -> tuple[VAE, VAE, dict[str, Any]]:
+def run_again(
+    stage: ModuleType, *, learning_rate: float = 0.002, epochs: int = 1
+) -> tuple[VAE, VAE, dict[str, Any]]:
     """V before and after the second round, and what it was measured to be."""
-    Path("params.yaml").write_text(STAGE_PARAMS % learning_rate)
+    Path("params.yaml").write_text(STAGE_PARAMS % (learning_rate, epochs))
     stage.main(SECOND, Checkpoint("train_vae@second", Path()))
     held_out = json.loads(Path("metrics/second/vae_held_out.json").read_text())["held_out_mse"]
     return VAE.load("models/first/vae.h5"), VAE.load("models/second/vae.h5"), held_out
@@ -634,8 +636,16 @@ def test_the_second_round_goes_on_with_the_first_s_weights(stage: ModuleType) ->
     assert measured["after"] == pytest.approx(measured["before"], rel=1e-4)
 
 
+def test_a_round_without_epochs_keeps_v_and_measures_it_once(stage: ModuleType) -> None:
+    first, again, measured = run_again(stage, epochs=0)
+    for weight, same in zip(again.weights, first.weights, strict=True):
+        assert np.array_equal(weight, same)
+    assert list(measured) == ["after"]
+    assert list(measured["after"]) == ["first", "second"]
+
+
 def test_the_second_round_learns_from_both_folders_and_measures_each(stage: ModuleType) -> None:
-    first, again, measured = run_again(stage, learning_rate=0.002)
+    first, again, measured = run_again(stage)
     assert first.digest != again.digest
     for when, vae in (("before", first), ("after", again)):
         assert list(measured[when]) == ["first", "second"]
