@@ -347,6 +347,17 @@ def _left_over(feature_map: tuple[int, int]) -> tuple[int, int]:
     return max(KERNEL - height, height % STRIDE), max(KERNEL - width, width % STRIDE)
 
 
+class _Top(keras.layers.Layer):
+    """The first rows and columns of feature maps; [:, :height, :width] has a slow gradient."""
+
+    def __init__(self, shape: tuple[int, int], *, dtype: str) -> None:
+        super().__init__(dtype=dtype)
+        self._shape = shape
+
+    def call(self, features: Tensor) -> Tensor:
+        return tf.slice(features, [0, 0, 0, 0], [-1, *self._shape, -1])
+
+
 def _build(
     image_shape: tuple[int, int], latent_dim: int, rng: np.random.Generator
 ) -> tuple[keras.Model, keras.Model]:
@@ -392,5 +403,5 @@ def _build(
             **exact,
             **order,
         )(features)
-        features = features[:, :height, :width]  # without what the encoder had added
+        features = _Top((height, width), **exact)(features)  # without what the encoder had added
     return encoder, keras.Model(z, keras.layers.Activation("sigmoid", **exact)(features))
