@@ -71,7 +71,7 @@ experiments: setup  ## what was tried: the scores, and the parameters that diffe
 	@$(RUN) dvc exp show --only-changed --drop '(?!$(SHOWN))'
 
 test: setup lint $(VENV)-gymnasium/ready  ## run the tests
-	$(RUN) python -m pytest -q -m "not slow" -n 2 --dist worksteal
+	$(RUN) python -m pytest -q -m "not slow" -n 2 --dist worksteal --timeout 1500
 	$(VENV)-gymnasium/bin/python -m pytest -q --confcutdir tests/over_gymnasium tests/over_gymnasium
 	@$(RUN) python -m worldmodels.pipeline.check_lock --warn
 
