@@ -23,7 +23,7 @@ from worldmodels.data.frame_batches import BLOCKS_PER_BUFFER, FrameBatches
 from worldmodels.models.determinism import ComputeParams, make_deterministic, use_threads
 from worldmodels.models.keras_on_tensorflow import keras
 from worldmodels.models.vae import VAE, VAEParams
-from worldmodels.training.vae_training import training_step
+from worldmodels.training.vae_training import training_precision, training_step
 
 STEPS = BLOCKS_PER_BUFFER  # of a measurement: two buffers of 4,096 frames, in batches of 64
 
@@ -47,7 +47,11 @@ class Reading:
         vae = VAE(files.image_shape, params.latent_dim, rng=np.random.default_rng(0))
         optimizer = keras.optimizers.Adam(params.learning_rate)
         self._step = training_step(
-            vae, optimizer, kl_tolerance=params.kl_tolerance, beta=params.beta
+            vae,
+            optimizer,
+            kl_tolerance=params.kl_tolerance,
+            beta=params.beta,
+            precision=training_precision(params),
         )
         self._one = next(iter(self._epoch()))
         self._train(self._one)

@@ -21,7 +21,7 @@ from worldmodels.dream.starts import DreamStarts
 from worldmodels.models.controller import linear_layer
 from worldmodels.models.determinism import make_deterministic
 from worldmodels.models.memory import MDNRNN, MemoryBatch, MemoryParams
-from worldmodels.models.vae import VAE
+from worldmodels.models.vae import VAE, TrainingPrecision
 from worldmodels.rollouts.episode import Episode
 from worldmodels.rollouts.local_engine import worker_count
 from worldmodels.training import memory_training, vae_training
@@ -32,11 +32,14 @@ STEPS = 20  # of training a measurement
 ROUNDS = 5
 
 
-def vae_training_steps() -> Callable[[], float]:
+def vae_training_steps(precision: TrainingPrecision) -> Callable[[], float]:
     """Measures some training steps, frames a second."""
     rng = np.random.default_rng(0)
     vae = VAE(IMAGE_SHAPE, LATENT_DIM, rng=rng)
-    step = vae_training.training_step(vae, keras.optimizers.Adam(1e-4), kl_tolerance=0.5, beta=1.0)
+    optimizer = keras.optimizers.Adam(1e-4)
+    step = vae_training.training_step(
+        vae, optimizer, kl_tolerance=0.5, beta=1.0, precision=precision
+    )
     frames = tf.constant(rng.integers(0, 256, (FRAMES_PER_BATCH, *IMAGE_SHAPE, 3), np.uint8))
     noise = tf.constant(rng.standard_normal((FRAMES_PER_BATCH, LATENT_DIM), np.float32))
     return _measured(lambda: step(frames, noise)["loss"].numpy(), FRAMES_PER_BATCH)
@@ -107,7 +110,8 @@ def _measured(step: Callable[[], object], size: int, *, calls: int = STEPS) -> C
 def main() -> None:
     make_deterministic(seed=0)
     subjects = {
-        "VAE": vae_training_steps(),
+        "VAE, float32": vae_training_steps("float32"),
+        "VAE, bfloat16": vae_training_steps("bfloat16"),
         "memory": memory_training_steps(own_predictions=0.0),
         "memory, which reads its own predictions": memory_training_steps(own_predictions=0.6),
         f"dream, {DREAMS} at once, {worker_count()} threads": dream_steps(),

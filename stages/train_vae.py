@@ -22,7 +22,7 @@ from worldmodels.models.vae import VAE, VAEParams
 from worldmodels.models.vision import CALIBRATION_FRAMES, calibrate
 from worldmodels.pipeline.rounds import Round, chosen_round
 from worldmodels.pipeline.stage_run import run_resumable_stage
-from worldmodels.training.vae_training import fit_vae, validator
+from worldmodels.training.vae_training import fit_vae, training_precision, validator
 
 PICTURES = 10  # frames in the grid of reconstructions
 
@@ -40,7 +40,7 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     validation = _held_out(files, held_out, maximum=params.batch_size, seed=base.seed)
     announce(
         checkpoint.stage,
-        f"{training.frames} frames, epochs: {params.epochs}",
+        f"{training.frames} frames, epochs: {params.epochs}, in {training_precision(params)}",
     )
     rng = np.random.default_rng(base.seed)
     if round_.previous:

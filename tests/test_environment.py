@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worldmodels.core.environment import environment
+from worldmodels.core.environment import environment, has_bfloat16
 from worldmodels.pipeline import environment as module
 from worldmodels.pipeline.environment import record_environment
 from worldmodels.pipeline.stage_run import run_stage
@@ -25,6 +25,16 @@ def test_it_names_the_packages_and_the_processor_that_compute() -> None:
     assert here["packages"].keys() >= {"tensorflow", "openvino", "numba", "cma", "gym", "h5py"}
     assert here["settings"]["TF_ENABLE_ONEDNN_OPTS"] == "1"
     assert here["processor"]["instruction_sets"] == sorted(here["processor"]["instruction_sets"])
+
+
+def test_bfloat16_is_there_where_the_processor_says_so_and_no_setting_hides_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    said = Path("/proc/cpuinfo").read_text().split()
+    assert has_bfloat16() == ("avx512_bf16" in said or "amx_bf16" in said)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert not has_bfloat16()
 
 
 def test_stages_of_one_environment_stand_together(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from worldmodels.core.errors import WorldModelsError
 from worldmodels.dream.imagination import act_and_imagine, imagine
 from worldmodels.dream.starts import KIND, DreamStarts
 from worldmodels.models import memory as memory_module
-from worldmodels.models import vae as vae_module
+from worldmodels.models import vae_networks
 from worldmodels.models.agent_policy import AgentPolicy, agent_graphs
 from worldmodels.models.controller import LinearController, linear_layer
 from worldmodels.models.memory import MDNRNN
@@ -476,7 +476,7 @@ def test_half_precision_moves_the_recorded_models_by_less_than_a_pixel_shows(
 
 def test_layouts_are_the_models_own(models: Models) -> None:
     sizes, vae, memory = models.sizes, models.vae, models.memory
-    layout = vae_layout(sizes.image_shape, sizes.latent_dim, vae_module.FILTERS)
+    layout = vae_layout(sizes.image_shape, sizes.latent_dim, vae_networks.FILTERS)
     assert [shape for _, shape in layout] == [tuple(weight.shape) for weight in vae.weights]
     of_memory = memory_layout(
         *(sizes.latent_dim, sizes.hidden_units, sizes.mixtures, memory_module.OUTCOME_UNITS)
@@ -486,7 +486,10 @@ def test_layouts_are_the_models_own(models: Models) -> None:
 
 
 def test_numbers_that_are_said_twice_are_the_models_own() -> None:
-    assert (weights_module.KERNEL, weights_module.STRIDE) == (vae_module.KERNEL, vae_module.STRIDE)
+    assert (weights_module.KERNEL, weights_module.STRIDE) == (
+        vae_networks.KERNEL,
+        vae_networks.STRIDE,
+    )
     assert weights_module.LATER_UNIT == memory_module.LATER_UNIT
     largest = memory_module.MAX_HIDDEN_UNITS, memory_module.MAX_MIXTURES
     assert largest == weights_module.LARGEST_MEMORY

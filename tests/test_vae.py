@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import h5py
 import numpy as np
@@ -23,12 +23,14 @@ from worldmodels.data.episodes import EpisodeFiles, EpisodeWriter, read_episodes
 from worldmodels.data.frame_batches import FrameBatches
 from worldmodels.data.hdf5_files import seal
 from worldmodels.models.determinism import make_deterministic
+from worldmodels.models.keras_on_tensorflow import keras
 from worldmodels.models.model_files import FORMAT, ModelFileError
 from worldmodels.models.openvino_graph import has_openvino
-from worldmodels.models.vae import VAE, Precision, VAEParams, kl_divergence
+from worldmodels.models.vae import VAE, Precision, TrainingPrecision, VAEParams, kl_divergence
 from worldmodels.models.vision import calibrate
+from worldmodels.training import vae_training
 from worldmodels.training.loop import Row, best_epoch
-from worldmodels.training.vae_training import fit_vae
+from worldmodels.training.vae_training import fit_vae, training_step
 
 SHAPES = [(32, 32), (32, 96), (61, 47), (33, 64), (60, 80), (96, 96)]
 
@@ -357,6 +359,7 @@ def params(epochs: int) -> VAEParams:
         epochs=epochs,
         patience=None,
         precision="float32",
+        training_precision="bfloat16",
     )
 
 
@@ -383,6 +386,41 @@ def test_training_lowers_the_loss(trained: tuple[VAE, list[Row]]) -> None:
         assert row["val_elbo"] == pytest.approx(
             -row["val_reconstruction"] - row["val_kl"], rel=1e-5
         )
+
+
+def test_in_bfloat16_training_convolves_and_does_nothing_else(
+    batches: tuple[FrameBatches, FrameBatches],
+) -> None:
+    frames = next(iter(batches[0].epoch(0)))
+    noise = np.random.default_rng(0).standard_normal((len(frames), 4), dtype=np.float32)
+    losses, moved = {}, {}
+    for precision in get_args(TrainingPrecision):
+        vae = VAE((32, 32), 4, rng=np.random.default_rng(0))
+        optimizer = keras.optimizers.SGD(0.001)
+        step = training_step(vae, optimizer, kl_tolerance=0.5, beta=1.0, precision=precision)
+        before = vae.posterior(frames)
+        first = [weight.numpy() for weight in vae.weights]
+        losses[precision] = step(frames, noise)["loss"].numpy()
+        moved[precision] = [
+            weight.numpy() - was for weight, was in zip(vae.weights, first, strict=True)
+        ]
+        assert {weight.dtype for weight in vae.weights} == {"float32"}
+        for weight, was in zip(vae.weights, first, strict=True):
+            weight.assign(was)
+        for part, same in zip(vae.posterior(frames), before, strict=True):  # as it is used
+            assert np.array_equal(part, same)
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.005)
+    for step_, same in zip(moved["bfloat16"], moved["float32"], strict=True):
+        assert np.linalg.norm(step_ - same) < 0.15 * np.linalg.norm(same)
+
+
+def test_without_bfloat16_on_the_processor_training_is_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for has, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(vae_training, "has_bfloat16", lambda has=has: has)
+        assert vae_training.training_precision(params(1)) == expected
 
 
 def test_training_twice_from_a_seed_gives_the_same_bits(
@@ -564,7 +602,7 @@ env: {image_shape: [32, 32]}
 compute: {threads: 2}
 vae:
   {latent_dim: 4, kl_tolerance: 0.5, beta: 1.0, learning_rate: 0.002, batch_size: 16, epochs: 2,
-   patience: null, precision: float32}
+   patience: null, precision: float32, training_precision: float32}
 rounds:
   first: {after: none, vae: {}}
   second: {after: first, vae: {learning_rate: %s, epochs: %d}}
@@ -605,7 +643,7 @@ def test_an_int8_v_is_saved_with_ranges_of_what_it_was_trained_on(
     stage: ModuleType, write_episodes: WriteEpisodes
 ) -> None:
     write_episodes(FIRST.episodes, [40, 30, 16])
-    text = (STAGE_PARAMS % (0.002, 1)).replace("float32", "int8")
+    text = (STAGE_PARAMS % (0.002, 1)).replace("precision: float32", "precision: int8", 1)
     Path("params.yaml").write_text(text)
     stage.main(FIRST, Checkpoint("train_vae@first", Path()))
     vae = VAE.load("models/first/vae.h5")

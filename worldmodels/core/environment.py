@@ -11,6 +11,7 @@ import importlib.metadata
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 from worldmodels.core.inherited import RECORDED
 
@@ -43,6 +44,13 @@ def environment() -> Environment:
     }
 
 
+def has_bfloat16() -> bool:
+    """Does this processor multiply in it, and is nothing set that limits what it does?"""
+    sets = _processor().get("instruction_sets", [])
+    limited = "ONEDNN_MAX_CPU_ISA" in os.environ
+    return not limited and any(name in sets for name in ("avx512_bf16", "amx_bf16"))
+
+
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
@@ -50,7 +58,7 @@ def _version(package: str) -> str:
         return "none"  # of OpenVINO, which some machines have no wheel of
 
 
-def _processor() -> dict[str, object]:
+def _processor() -> dict[str, Any]:
     """Vendor and instruction sets, where /proc/cpuinfo tells them."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

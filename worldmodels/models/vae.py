@@ -42,16 +42,16 @@ Reparameterisation. The expectation over q is taken from one draw a frame. z = m
 exp(log_var / 2) * noise with noise ~ N(0, I) is such a draw, and a smooth function of what the
 encoder says, so gradients go through it (Kingma & Welling 2013).
 
-Architecture after Ha & Schmidhuber 2018, appendix A.1. Read `VAE` first, then
-`VAE.negative_elbo`.
+Read `VAE` first, then `VAE.negative_elbo`; `vae_networks` has the layers.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias, cast, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import tensorflow as tf
@@ -64,12 +64,11 @@ from worldmodels.core.params import Params
 from worldmodels.core.shapes import require_shape
 from worldmodels.data.latents import MAX_LATENT_DIM
 from worldmodels.models.inference import Graph, Precision
-from worldmodels.models.keras_on_tensorflow import keras
 from worldmodels.models.model_files import file_digest, load_model, save_model
+from worldmodels.models.vae_networks import CONVOLUTIONS, FILTERS, make_networks
 from worldmodels.models.vision import vision_graph
 
-FILTERS = (32, 64, 128, 256)
-KERNEL, STRIDE = 4, 2
+TrainingPrecision = Literal["float32", "bfloat16"]
 
 Tensor: TypeAlias = tf.Tensor
 
@@ -85,6 +84,8 @@ class VAEParams(Params):
     epochs: passes over the training frames, at most; 0 keeps V as the round before left it.
     patience: epochs without a better validation loss after which training ends; null for never.
     precision: what the encoder computes in once V is trained, wherever it is used; see `VAE`.
+    training_precision: what convolutions compute in while V is trained, where the processor has
+        it; float32 where it has not.
     """
 
     latent_dim: int = Field(ge=1, le=1024)
@@ -95,6 +96,7 @@ class VAEParams(Params):
     epochs: int = Field(ge=0, le=100_000)
     patience: int | None = Field(ge=1, le=100_000)
     precision: Precision
+    training_precision: TrainingPrecision
 
 
 def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
@@ -134,7 +136,7 @@ class VAE:
         self.precision = precision
         self.ranges: list[float] = []  # of int8: the largest value of what each convolution reads
         self.digest = ""
-        self.encoder, self.decoder = _build(self.image_shape, self.latent_dim, rng)
+        self.encoder, self.decoder = make_networks(self.image_shape, self.latent_dim, rng)
         self._graph: Graph | None = None
         self._made_of: list[NDArray[Any]] = []  # what it was made of
 
@@ -156,6 +158,24 @@ class VAE:
         float32, as V is trained."""
         mean, log_var = tf.split(self.encoder(_pixels(frames)), 2, axis=1)
         return mean, log_var
+
+    @contextmanager
+    def computing_in(self, precision: TrainingPrecision) -> Iterator[None]:
+        """What is traced within convolves in this precision: mixed precision training, in which
+        weights, mean, log variance and pixels stay float32 (Kalamkar et al. 2019).
+        """
+        layers = [
+            layer
+            for layer in (*self.encoder.layers, *self.decoder.layers)
+            if isinstance(layer, CONVOLUTIONS)
+        ]
+        for layer in layers:
+            layer.dtype_policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.dtype_policy = "float32"
 
     def negative_elbo(
         self, frames: Tensor, noise: Tensor, *, kl_tolerance: float, beta: float
@@ -321,87 +341,3 @@ def _rebuilt(
 def _pixels(frames: Tensor) -> Tensor:
     """uint8 frames as the networks see them, float32 from 0 to 1."""
     return tf.cast(frames, tf.float32) / 255.0
-
-
-def _feature_maps(image_shape: tuple[int, int]) -> list[tuple[int, int]]:
-    """Height and width of the feature map before, between and after the convolutions."""
-    maps = [image_shape]
-    for _ in FILTERS:
-        (height, width), (more_rows, more_columns) = maps[-1], _left_over(maps[-1])
-        maps.append(
-            (
-                (height + more_rows - KERNEL) // STRIDE + 1,
-                (width + more_columns - KERNEL) // STRIDE + 1,
-            )
-        )
-    return maps
-
-
-def _left_over(feature_map: tuple[int, int]) -> tuple[int, int]:
-    """Rows of zeros to add below, and columns to the right, so that the kernel meets every pixel.
-
-    The paper's convolutions are unpadded, which suits its 64 x 64; of 60 rows they would leave the
-    last 14, where the car is, unseen.
-    """
-    height, width = feature_map
-    return max(KERNEL - height, height % STRIDE), max(KERNEL - width, width % STRIDE)
-
-
-class _Top(keras.layers.Layer):
-    """The first rows and columns of feature maps; [:, :height, :width] has a slow gradient."""
-
-    def __init__(self, shape: tuple[int, int], *, dtype: str) -> None:
-        super().__init__(dtype=dtype)
-        self._shape = shape
-
-    def call(self, features: Tensor) -> Tensor:
-        return tf.slice(features, [0, 0, 0, 0], [-1, *self._shape, -1])
-
-
-def _build(
-    image_shape: tuple[int, int], latent_dim: int, rng: np.random.Generator
-) -> tuple[keras.Model, keras.Model]:
-    def initializer() -> keras.initializers.Initializer:
-        return keras.initializers.GlorotUniform(seed=int(rng.integers(2**31)))
-
-    maps = _feature_maps(image_shape)
-    # Whatever Keras' own configuration says about types and the order of axes.
-    exact, order = {"dtype": "float32"}, {"data_format": "channels_last"}
-    picture = keras.Input((*image_shape, 3), **exact)
-    features = picture
-    for filters, feature_map in zip(FILTERS, maps[:-1], strict=True):
-        rows, columns = _left_over(feature_map)
-        if rows or columns:
-            padding = keras.layers.ZeroPadding2D(((0, rows), (0, columns)), **exact, **order)
-            features = padding(features)
-        features = keras.layers.Conv2D(
-            filters,
-            KERNEL,
-            STRIDE,
-            activation="relu",
-            kernel_initializer=initializer(),
-            **exact,
-            **order,
-        )(features)
-    features = keras.layers.Flatten(**exact, **order)(features)
-    features = keras.layers.Dense(2 * latent_dim, kernel_initializer=initializer(), **exact)(
-        features
-    )
-    encoder = keras.Model(picture, features)
-
-    z = keras.Input((latent_dim,), **exact)
-    top = (*maps[-1], FILTERS[-1])
-    features = keras.layers.Dense(int(np.prod(top)), kernel_initializer=initializer(), **exact)(z)
-    features = keras.layers.Reshape(top, **exact)(features)
-    for filters, (height, width) in zip((*FILTERS[-2::-1], 3), maps[-2::-1], strict=True):
-        features = keras.layers.Conv2DTranspose(
-            filters,
-            KERNEL,
-            STRIDE,
-            activation=None if (height, width) == image_shape else "relu",
-            kernel_initializer=initializer(),
-            **exact,
-            **order,
-        )(features)
-        features = _Top((height, width), **exact)(features)  # without what the encoder had added
-    return encoder, keras.Model(z, keras.layers.Activation("sigmoid", **exact)(features))

@@ -34,7 +34,7 @@ MOMENTS = 32  # that dreams can begin at: 35 KB of half precision
 ALIGNMENT = 4  # bytes, of every tensor's offset: a browser views float32 nowhere else
 LARGEST_HALF = float(np.finfo(np.float16).max)
 
-KERNEL, STRIDE = 4, 2  # of `models.vae`
+KERNEL, STRIDE = 4, 2  # of `models.vae_networks`
 LATER_UNIT = 20.0  # of `models.memory`
 STARTS = "start of dreams"  # of `dream.starts`, a kind of model file
 LARGEST_MEMORY = 4096, 100  # hidden units and mixtures, of `models.memory`

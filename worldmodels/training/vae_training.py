@@ -8,9 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from worldmodels.core.checkpoint import Checkpoint
+from worldmodels.core.environment import has_bfloat16
 from worldmodels.data.frame_batches import FrameBatches
 from worldmodels.models.keras_on_tensorflow import keras
-from worldmodels.models.vae import VAE, VAEParams
+from worldmodels.models.vae import VAE, TrainingPrecision, VAEParams
 from worldmodels.training.loop import Row, Step, fit
 from worldmodels.training.training_checkpoint import Means
 
@@ -47,7 +48,13 @@ def fit_vae(
     schedule = keras.optimizers.schedules.CosineDecay(params.learning_rate, total)
     optimizer = keras.optimizers.Adam(schedule)
     optimizer.build(vae.weights)
-    train_step = training_step(vae, optimizer, kl_tolerance=params.kl_tolerance, beta=params.beta)
+    train_step = training_step(
+        vae,
+        optimizer,
+        kl_tolerance=params.kl_tolerance,
+        beta=params.beta,
+        precision=training_precision(params),
+    )
 
     def train(epoch: int, first_step: int) -> Iterator[Step]:
         batches = training.epoch(epoch, first_step=first_step)
@@ -69,14 +76,24 @@ def fit_vae(
     )
 
 
+def training_precision(params: VAEParams) -> TrainingPrecision:
+    """The one that was asked for, or float32 where this processor has no other."""
+    return params.training_precision if has_bfloat16() else "float32"
+
+
 def training_step(
-    vae: VAE, optimizer: keras.optimizers.Optimizer, *, kl_tolerance: float, beta: float
+    vae: VAE,
+    optimizer: keras.optimizers.Optimizer,
+    *,
+    kl_tolerance: float,
+    beta: float,
+    precision: TrainingPrecision = "float32",
 ) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
     """A compiled step: frames and noise to the terms of `VAE.negative_elbo`, before the update."""
 
     @tf.function(reduce_retracing=True, autograph=False)
     def step(frames: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
-        with tf.GradientTape() as tape:
+        with vae.computing_in(precision), tf.GradientTape() as tape:
             terms = vae.negative_elbo(frames, noise, kl_tolerance=kl_tolerance, beta=beta)
         gradients = tape.gradient(terms["loss"], vae.weights)
         optimizer.apply_gradients(zip(gradients, vae.weights, strict=True))
