@@ -47,6 +47,17 @@ def test_a_change_in_any_source_is_compiled_anew(tmp_path: Path) -> None:
     assert run(tmp_path, tmp_path / "cache") != first
 
 
+def test_the_same_sources_in_another_folder_are_not_compiled_again(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        shutil.copytree(ROOT / "worldmodels", tmp_path / name / "worldmodels")
+    (tmp_path / "other/worldmodels/car_racing/trigonometry.py").touch()  # as in a new clone
+    first = run(tmp_path / "one", tmp_path / "cache")
+    compiled = {path: path.stat().st_mtime_ns for path in first.iterdir()}
+    assert any(path.suffix == ".nbc" for path in compiled)
+    assert run(tmp_path / "other", tmp_path / "cache") == first
+    assert {path: path.stat().st_mtime_ns for path in first.iterdir()} == compiled
+
+
 ALONE = """
 import sys
 for name in ("Box2D", "cv2", "gym", "pydantic", "pygame", "ruamel", "tensorflow"):
