@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -37,13 +38,14 @@ from test_rollout import (
     play_alone,
 )
 
+import worldmodels
 from worldmodels.car_racing.gym_batch import GymBatch
 from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.rollouts import ray_cluster, ray_engine
 from worldmodels.rollouts.engine import Engine, make_engine
 from worldmodels.rollouts.episode import Episode, Outcome, RolloutError
 from worldmodels.rollouts.local_engine import LocalEngine
-from worldmodels.rollouts.node import packed
+from worldmodels.rollouts.node import Node, code_digest, packed
 from worldmodels.rollouts.ray_cluster import connect
 from worldmodels.rollouts.ray_engine import RayEngine, _Play
 
@@ -176,10 +178,112 @@ def test_a_node_killed_in_mid_generation_and_one_that_joins_change_no_outcome(
                 joined = started(lambda: cluster.add_node(**small()))
             if joined and joined.node_id in engine._remotes:
                 has_played |= bool(engine._remotes[joined.node_id].jobs)
-        assert victim.node_id not in engine._remotes
+            if joined and not has_played:
+                time.sleep(0.2)  # so that the others have not played all before it is ready
     assert has_played
-    assert "is lost, with" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"({victim.node_id[:6]}) is lost, with 3 episodes" in said
     assert outcomes == [play_alone(one, CANDIDATES, str(tmp_path)) for one in episodes]
+
+
+class DyingNode(Node):
+    """Dies when it is started, as often as the file says that is named as the node's id."""
+
+    def start(self, task: ToyTask, *arguments: Any, **named: Any) -> None:  # type: ignore[override]
+        import ray
+
+        deaths = Path(task.folder, ray.get_runtime_context().get_node_id())
+        left = int(deaths.read_text())
+        if left:
+            deaths.write_text(str(left - 1))
+            os._exit(1)
+        super().start(task, *arguments, **named)
+
+
+@needs_ray
+def test_a_node_that_fails_before_it_plays_is_tried_three_times(
+    cluster: Cluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(ray_engine, "Node", DyingNode)
+    monkeypatch.setattr(ray_engine, "SECONDS_OF_REST", 0.1)
+    at_third, never, at_once = (node.node_id for node in cluster.list_all_nodes())
+    for node_id, deaths in ((at_third, 2), (never, 1000), (at_once, 0)):
+        (tmp_path / node_id).write_text(str(deaths))
+    episodes = episodes_of_mixed_lengths(9)
+    alone = [play_alone(one, CANDIDATES, str(tmp_path)) for one in episodes]
+    until = time.monotonic() + 120
+    with toys(ToyTask(folder=str(tmp_path))) as engine:
+        said = ""
+        while said.count("is lost, with 0 episodes") < 5 or at_third not in engine._remotes:
+            assert time.monotonic() < until
+            assert list(engine.play(episodes, CANDIDATES)) == alone
+            said += capsys.readouterr().err
+        assert engine._remotes.keys() == {at_third, at_once}
+    assert said.count("it was lost 3 times and is not tried again") == 1
+    assert f"({never[:6]})" in said.splitlines()[-1]
+
+
+PLAYS = """
+from test_ray_engine import CANDIDATES, ToyTask, episodes_of_mixed_lengths, toys
+
+with toys(ToyTask()) as engine:
+    print(len(list(engine.play(episodes_of_mixed_lengths(9), CANDIDATES))))
+"""
+
+
+@needs_ray
+def test_a_node_with_other_code_is_refused_in_one_line_that_says_what_to_do(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    here = Path(worldmodels.__file__).parent
+    for name, change in (("edited", "\n# an edit\n"), ("old", "\ndel Node.description\n")):
+        there = tmp_path / name / "worldmodels"
+        shutil.copytree(here, there, ignore=shutil.ignore_patterns("__pycache__"))
+        with (there / "rollouts" / "node.py").open("a") as file:
+            file.write(change)
+    nodes = [
+        started(lambda path=path: cluster.add_node(**small(), env_vars={"PYTHONPATH": path}))
+        for path in (
+            os.pathsep.join((str(tmp_path / name), os.environ["PYTHONPATH"]))
+            for name in ("edited", "old")
+        )
+    ]
+    driver = subprocess.run(
+        [sys.executable, "-c", PLAYS],
+        cwd=tmp_path,  # from where Ray's workers would import first
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for node in nodes:
+        cluster.remove_node(node, allow_graceful=False)
+    assert driver.stdout == "9\n"
+    said = driver.stderr.splitlines()
+    remedy = "bring its clone to the commit that is here: `git pull` and `make cluster` there"
+    lines = [one for node in nodes for one in said if f"({node.node_id[:6]}) is not used" in one]
+    ours = code_digest(here)
+    theirs = code_digest(tmp_path / "edited" / "worldmodels")
+    assert lines[0].endswith(f": code: {theirs} there, {ours} here; {remedy}")
+    assert ") is not used, it cannot run this code: AttributeError: " in lines[1]
+    assert lines[1].endswith(remedy)
+    assert len(lines) == len(said) == 2
+
+
+def test_the_code_of_a_package_is_known_by_its_names_and_bytes(tmp_path: Path) -> None:
+    digests = set()
+    for name, content in (("a.py", "x = 1"), ("a.py", "x = 2"), ("b.py", "x = 1")):
+        package = tmp_path / f"package{len(digests)}"
+        (package / "sub").mkdir(parents=True)
+        (package / "sub" / name).write_text(content)
+        digests.add(code_digest(package))
+        copy = shutil.copytree(package, tmp_path / f"copy{len(digests)}")
+        (copy / "sub" / "a.cpython-313.pyc").write_bytes(b"compiled")
+        assert code_digest(copy) == code_digest(package)
+    assert len(digests) == 3
 
 
 def played(engine: Engine, folder: Path) -> list[Outcome]:
@@ -190,7 +294,6 @@ def played(engine: Engine, folder: Path) -> list[Outcome]:
 
 
 @needs_ray
-@pytest.mark.slow
 def test_the_agent_s_drives_recordings_and_films_are_the_local_engine_s_to_the_bit(
     cluster: Cluster, models: Path, tmp_path: Path
 ) -> None:
@@ -228,8 +331,8 @@ def test_a_killed_worker_changes_no_outcome_and_an_episode_that_kills_three_is_n
 def test_nodes_of_another_processor_are_said_and_used_only_where_that_is_allowed(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    here = {**ray_engine.environment(), "processor": {"vendor": "Another"}}
-    monkeypatch.setattr(ray_engine, "environment", lambda: here)
+    here = {**ray_engine.description(), "processor": {"vendor": "Another"}}
+    monkeypatch.setattr(ray_engine, "description", lambda: here)
     with pytest.raises(RolloutError, match="expected a node with free cores that can play"):
         toys(ToyTask())
     said = capsys.readouterr().err
@@ -393,7 +496,6 @@ def test_a_driver_that_is_killed_leaves_no_actor_behind(cluster: Cluster) -> Non
 
 
 @needs_ray
-@pytest.mark.slow
 def test_local_listens_on_the_loopback_alone_and_ends_with_its_driver() -> None:
     driver = endless_driver(RAY_ADDRESS="local", WORLDMODELS_WORKERS="1")
     started = descendants(driver.pid)

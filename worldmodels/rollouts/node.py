@@ -1,12 +1,14 @@
 """A machine of a cluster, as the driver sees it: its worker processes, behind a few methods.
 
-`ray_engine` makes an actor of a `Node` on each machine. The process that it lives in computes
-nothing: what plays is the workers of `worker_pool`, started with the settings of local ones.
-Nothing here knows of Ray. Read `Node.exchange`.
+`ray_engine` makes an actor of a `Node` on each machine, from the code that is installed there. The
+process that it lives in computes nothing: what plays is the workers of `worker_pool`, started with
+the settings of local ones. Nothing here knows of Ray. Read `description`, then `Node.exchange`.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import multiprocessing
 import os
 import pickle
@@ -20,6 +22,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
+import worldmodels
 from worldmodels.car_racing.task import Task
 from worldmodels.core.environment import Environment, environment
 from worldmodels.core.inherited import RECORDED, use_own_settings
@@ -31,19 +34,45 @@ from worldmodels.rollouts.worker_pool import WorkerPool
 PASSED_ON = (*RECORDED, "PYTHONHASHSEED", "SDL_VIDEODRIVER")
 
 
+def description() -> Environment:
+    """What decides the bits that are computed here: the environment, and the code by its digest."""
+    return {**environment(), "code": code_digest(Path(worldmodels.__file__).parent)}
+
+
+@functools.cache
+def code_digest(package: Path) -> str:
+    """Sixteen digits that stand for all code of a package, and for the tables beside it."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*")):
+        if path.suffix in (".py", ".npz"):
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(package).as_posix()} {len(content)}\n".encode())
+            digest.update(content)
+    return digest.hexdigest()[:16]
+
+
 class Node:
-    """The workers of one machine.
+    """The workers of one machine; before `start` it only says what it is.
 
     Args:
-        task: what is played.
-        make_policy: makes a policy of so many slots, in the workers.
-        image_shape: height and width of the frames that policies see.
-        batch_size: environments that a worker steps in lock step.
-        workers: processes.
         settings: the driver's values of `PASSED_ON`.
     """
 
-    def __init__(
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        for name in PASSED_ON:
+            os.environ.pop(name, None)
+        use_own_settings()
+        os.environ.update(settings)
+        # Each worker would else begin by running the script that this process runs, which is Ray's.
+        vars(sys.modules["__main__"]).pop("__file__", None)
+        self._films = TemporaryDirectory(prefix="worldmodels-films-")
+        self._filmed: dict[int, str] = {}  # where to, by job
+
+    def description(self) -> Environment:
+        """As the function `description`, of this machine."""
+        return description()
+
+    def start(
         self,
         task: Task,
         make_policy: Callable[[int], Policy],
@@ -51,35 +80,26 @@ class Node:
         image_shape: tuple[int, int],
         batch_size: int,
         workers: int,
-        settings: Mapping[str, str],
     ) -> None:
-        for name in PASSED_ON:
-            os.environ.pop(name, None)
-        use_own_settings()
-        os.environ.update(settings)
-        # Each worker would else begin by running the script that this process runs, which is Ray's.
-        vars(sys.modules["__main__"]).pop("__file__", None)
-        self._task, self._make_policy = task, make_policy
-        self._image_shape, self._batch_size, self._workers = image_shape, batch_size, workers
-        self._films = TemporaryDirectory(prefix="worldmodels-films-")
-        self._filmed: dict[int, str] = {}  # where to, by job
+        """Compile what is played, in a process with the settings of workers, and start them.
 
-    def environment(self) -> Environment:
-        """What decides the bits that are computed here."""
-        return environment()
-
-    def start(self) -> None:
-        """Compile what is played, in a process with the settings of workers, and start them."""
+        Args:
+            task: what is played.
+            make_policy: makes a policy of so many slots, in the workers.
+            image_shape: height and width of the frames that policies see.
+            batch_size: environments that a worker steps in lock step.
+            workers: processes.
+        """
         context = multiprocessing.get_context("spawn")
-        compiling = context.Process(target=self._task.prepare, args=(self._image_shape,))
+        compiling = context.Process(target=task.prepare, args=(image_shape,))
         compiling.start()
         compiling.join()
         self._pool = WorkerPool(
-            self._task,
-            self._make_policy,
-            image_shape=self._image_shape,
-            batch_size=self._batch_size,
-            workers=self._workers,
+            task,
+            make_policy,
+            image_shape=image_shape,
+            batch_size=batch_size,
+            workers=workers,
             pack=packed,
         )
 

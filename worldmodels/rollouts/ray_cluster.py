@@ -9,12 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from importlib.util import find_spec
-from pathlib import Path
-from shutil import copytree, ignore_patterns
 
-import worldmodels
 from worldmodels.core.wording import one_line
 from worldmodels.rollouts.episode import RolloutError
 from worldmodels.rollouts.local_engine import worker_count
@@ -57,6 +53,8 @@ def connect(address: str) -> None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         # Two of Ray's processes would each hold the pipe by whose end the other knows to end.
         os.environ.setdefault("RAY_enable_pipe_based_agent_to_parent_health_check", "0")
+        # A dead server takes no message: Ray's agents would try a minute to send it their last one.
+        os.environ.setdefault("RAY_gcs_grpc_max_request_queued_max_bytes", "1")
         settings = {"address": "local", "num_cpus": worker_count(), "include_dashboard": False}
     else:
         settings = {"address": _checked_address(address)}
@@ -64,15 +62,7 @@ def connect(address: str) -> None:
     import ray
 
     try:
-        with tempfile.TemporaryDirectory() as folder:  # nodes run the code of the driver
-            package = Path(worldmodels.__file__).parent
-            copytree(package, Path(folder, package.name), ignore=ignore_patterns("__pycache__"))
-            ray.init(
-                **settings,
-                runtime_env={"working_dir": folder},
-                log_to_driver=False,
-                logging_level="ERROR",
-            )
+        ray.init(**settings, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise RolloutError(
             f"{ADDRESS}={address}: expected a cluster that this machine is a node of, got: "

@@ -1,17 +1,19 @@
 """Plays episodes on the machines of a Ray cluster, with the outcomes of `LocalEngine` to the bit.
 
-On each node an actor holds a `Node`: worker processes, as many as Ray has cores there. The driver
-gives a node as many episodes as it has slots, asks it for what has ended, and yields outcomes in
+On each node an actor holds a `Node`: worker processes, as many as Ray has cores there, that run the
+code of the node's own clone. The driver asks a node what it is, uses it where it computes the same
+bits, gives it as many episodes as it has slots, asks it for what has ended, and yields outcomes in
 the list's order. What a node had when it died is played elsewhere; a node that joins is used. Read
 `RayEngine.play` first, then `ray_cluster.connect` for what is asked of a cluster.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.task import Task
-from worldmodels.core.environment import Environment, environment
+from worldmodels.core.environment import Environment
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.core.files import atomic_write
 from worldmodels.core.wording import cut, listed, one_line
 from worldmodels.rollouts.episode import Episode, Outcome, RolloutError
-from worldmodels.rollouts.node import PASSED_ON, Node, PickledPolicy, unpacked
+from worldmodels.rollouts.node import PASSED_ON, Node, PickledPolicy, description, unpacked
 from worldmodels.rollouts.policies import Policy
 from worldmodels.rollouts.ray_cluster import ADDRESS, connect
 from worldmodels.rollouts.worker_pool import MAX_DEATHS, MAX_SILENCE
@@ -34,7 +36,13 @@ from worldmodels.rollouts.worker_pool import MAX_DEATHS, MAX_SILENCE
 ANY_PROCESSOR = "WORLDMODELS_ANY_PROCESSOR"
 STARTS_WITHIN = 60.0  # seconds: an actor on a busy node, or one that waits for its cores
 SECONDS_BETWEEN_LOOKS = 1.0  # for nodes that join
+SECONDS_OF_REST = 20.0  # of a node that was lost: whether it is dead Ray knows after 15
+MAX_LOSSES = 3  # of a node that has played nothing between them, before it is not tried again
+# Seconds without an answer before a node is lost, by its state. One that is examined waits for its
+# cores and has no episodes; one that is starting may have to compile the simulator.
+PATIENCE = {"examined": math.inf, "starting": 600.0, "playing": MAX_SILENCE}
 SECONDS_OF_EXCHANGE = 0.5  # that a node waits for something to end
+SAME_CODE = "bring its clone to the commit that is here: `git pull` and `make cluster` there"
 RECORDED_IN_FLIGHT = 512  # recorded episodes that are played or wait to be written
 MEMORY_OF_WORKER = 512 << 20  # bytes, for a batch of 32 environments and models of the default size
 
@@ -129,14 +137,13 @@ class RayEngine:
 
         self._ray = ray
         self._batch_size = batch_size
+        self._image_shape = image_shape
         self._task, self._policy = ray.put(task), ray.put(PickledPolicy(make_policy))
-        self._settings = {
-            "image_shape": image_shape,
-            "batch_size": batch_size,
-            "settings": {name: os.environ[name] for name in PASSED_ON if name in os.environ},
-        }
-        self._remotes: dict[str, _Remote] = {}  # by the node's id
+        self._settings = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        self._remotes: dict[str, _Remote] = {}  # by the node's id, as what follows
         self._refused: set[str] = set()
+        self._losses: Counter[str] = Counter()  # since the node last played
+        self._rests_until: dict[str, float] = {}
         self._looked = -SECONDS_BETWEEN_LOOKS
         self._had_nodes = time.monotonic()
         self._look_for_nodes(joining=False)
@@ -164,6 +171,7 @@ class RayEngine:
                 died with it, or no node has been left for two minutes.
         """
         play = _Play(episodes, self._ray.put(candidates))
+        self._had_nodes = time.monotonic()
         for remote in self._remotes.values():
             if remote.state == "playing":
                 self._begin(remote, play)
@@ -177,13 +185,15 @@ class RayEngine:
         """Make an actor on each node that has none."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        if time.monotonic() - self._looked < SECONDS_BETWEEN_LOOKS:
+        now = time.monotonic()
+        if now - self._looked < SECONDS_BETWEEN_LOOKS:
             return
-        self._looked = time.monotonic()
+        self._looked = now
+        self._rests_until = {one: until for one, until in self._rests_until.items() if until > now}
+        left_alone = self._remotes.keys() | self._refused | self._rests_until.keys()
         for node in self._ray.nodes():
             node_id, workers = node["NodeID"], int(node["Resources"].get("CPU", 0))
-            known = node_id in self._remotes or node_id in self._refused
-            if known or not node["Alive"] or workers == 0:
+            if node_id in left_alone or not node["Alive"] or workers == 0:
                 continue
             name = f"{node['NodeManagerAddress']} ({node_id[:6]})"
             memory = node["Resources"].get("memory", 0)
@@ -202,16 +212,18 @@ class RayEngine:
             actor = (
                 self._ray.remote(Node)
                 .options(num_cpus=workers, scheduling_strategy=there)
-                .remote(self._task, self._policy, workers=workers, **self._settings)
+                .remote(self._settings)
             )
-            self._remotes[node_id] = _Remote(name, workers, actor, actor.environment.remote())
+            self._remotes[node_id] = _Remote(name, workers, actor, actor.description.remote())
 
     def _wait_for_nodes(self) -> None:
         """Until each has said what it is, or for a minute."""
         until = time.monotonic() + STARTS_WITHIN
-        while time.monotonic() < until and any(
-            remote.state == "examined" for remote in self._remotes.values()
+        while time.monotonic() < until and (
+            any(remote.state == "examined" for remote in self._remotes.values())
+            or (self._rests_until and not self._remotes)
         ):
+            self._look_for_nodes(joining=True)
             self._take(None)
         silent = [one.name for one in self._remotes.values() if one.state == "examined"]
         if silent:  # they may still answer, and are used then
@@ -255,9 +267,9 @@ class RayEngine:
         for reply in ready:
             self._answered(asked[reply], reply, play)
         for node_id, remote in list(self._remotes.items()):
-            if remote.reply and time.monotonic() - remote.asked > MAX_SILENCE:
+            if remote.reply and time.monotonic() - remote.asked > PATIENCE[remote.state]:
                 self._lose(node_id, play, why="is silent")
-        if self._remotes:
+        if any(remote.state != "examined" for remote in self._remotes.values()):
             self._had_nodes = time.monotonic()
         elif time.monotonic() - self._had_nodes > MAX_SILENCE:
             raise RolloutError(
@@ -277,7 +289,12 @@ class RayEngine:
             raise
         except RayError as error:
             lines = str(error).strip().splitlines() or [type(error).__name__]
-            self._lose(node_id, play, why=one_line(lines[-1]))
+            if "creation task" in str(error):  # Ray's words where `Node` cannot be made
+                self._refuse(
+                    node_id, f"it cannot run this code: {one_line(lines[-1])}; {SAME_CODE}"
+                )
+            else:
+                self._lose(node_id, play, why=one_line(lines[-1]))
             return
         remote.reply, remote.asked = None, time.monotonic()
         if remote.state == "examined":
@@ -288,6 +305,8 @@ class RayEngine:
             else:
                 remote.state = "playing"
         elif play:
+            if answer:
+                del self._losses[node_id]
             for job, outcome, film in answer:
                 remote.jobs.discard(job)
                 play.end(job, outcome, film)
@@ -295,28 +314,42 @@ class RayEngine:
     def _examine(self, node_id: str, there: Environment) -> None:
         """Start the workers of a node; leave it alone where it computes other bits."""
         remote = self._remotes[node_id]
-        differences = _differences(environment(), there)
+        differences = _differences(description(), there)
         if os.environ.get(ANY_PROCESSOR) == "1" and "processor" in differences:
             _say(f"node {remote.name} computes other bits: {differences.pop('processor')}")
         if differences:
-            self._refused.add(node_id)
-            self._ray.kill(self._remotes.pop(node_id).actor)
-            allowed = set(differences) == {"processor"}
-            _say(
-                f"node {remote.name} is not used, it computes other bits: "
-                + "; ".join(differences.values())
-                + (f"; {ANY_PROCESSOR}=1 uses it" if allowed else "")
-            )
+            remedy = f"; {SAME_CODE}" if "code" in differences else ""
+            if differences.keys() == {"processor"}:
+                remedy = f"; {ANY_PROCESSOR}=1 uses it"
+            said = "; ".join(differences.values())
+            self._refuse(node_id, f"it computes other bits: {said}{remedy}")
         else:
-            remote.reply, remote.state = remote.actor.start.remote(), "starting"
+            remote.state = "starting"
+            remote.reply = remote.actor.start.remote(
+                self._task,
+                self._policy,
+                image_shape=self._image_shape,
+                batch_size=self._batch_size,
+                workers=remote.workers,
+            )
 
-    def _lose(self, node_id: str, play: _Play | None, *, why: str) -> None:
-        """Do without a node; what it had is played elsewhere. One that never played is refused."""
+    def _refuse(self, node_id: str, why: str) -> None:
+        """Leave a node alone, and say so."""
         remote = self._remotes.pop(node_id)
         self._ray.kill(remote.actor)
-        _say(f"node {remote.name} is lost, with {len(remote.jobs)} episodes: {why}")
-        if remote.state != "playing":
+        self._refused.add(node_id)
+        _say(f"node {remote.name} is not used, {why}")
+
+    def _lose(self, node_id: str, play: _Play | None, *, why: str) -> None:
+        """Do without a node for a while; what it had is played elsewhere."""
+        remote = self._remotes.pop(node_id)
+        self._ray.kill(remote.actor)
+        self._losses[node_id] += 1
+        self._rests_until[node_id] = time.monotonic() + SECONDS_OF_REST
+        if self._losses[node_id] == MAX_LOSSES:
             self._refused.add(node_id)
+            why += f"; it was lost {MAX_LOSSES} times and is not tried again"
+        _say(f"node {remote.name} is lost, with {len(remote.jobs)} episodes: {why}")
         if play:
             play.play_again(remote.jobs, remote.name)
 
