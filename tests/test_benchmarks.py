@@ -18,6 +18,7 @@ from benchmarks.learning_curve import Point, learning_curve
 from benchmarks.machine import machine
 from benchmarks.measure import in_turn, median_ratio
 from benchmarks.picture import draw
+from benchmarks.scaling_simulation import Costs, Generation, simulate
 
 RATES = {"gym": [100.0, 50.0, 200.0], "FastCarRacing": [3000.0, 2000.0, 6000.0]}
 RESULTS: dict[str, Any] = {
@@ -197,3 +198,23 @@ def test_rounds_of_dreams_are_a_table_of_what_was_expected_and_what_came(tmp_pat
     ]
     dream_rounds.draw(table, tmp_path / "rounds.png")
     assert cv2.imread(str(tmp_path / "rounds.png")).std() > 10
+
+
+@pytest.mark.parametrize(
+    ("workers", "dispatch", "seconds", "efficiency", "limit"),
+    [
+        (64, 0.0, 0.1, 2 / 64 / 0.1, "last episode"),
+        (8, 0.0, 0.303, 2 / 8 / 0.303, "small batches"),
+        (64, 0.5, 32.1, 2 / 64 / 32.1, "driver"),
+    ],
+)
+def test_a_simulated_generation_takes_what_its_batches_and_its_driver_take(
+    workers: int, dispatch: float, seconds: float, efficiency: float, limit: str
+) -> None:
+    costs = Costs({1: 0.001, 32: 0.01}, dispatch, {64: 0.0})
+    found = simulate(
+        Generation(population=64, tracks=1), workers, costs, [100], rng=np.random.default_rng(0)
+    )
+    assert found.seconds == pytest.approx(seconds, rel=0.02)
+    assert found.efficiency == pytest.approx(efficiency, rel=0.02)
+    assert found.limit == limit
