@@ -1,5 +1,5 @@
 #!/bin/bash
-# Not run here. For SLURM: `sbatch examples/slurm.sh`, from a clone where `make cluster` was called on every node (or that all nodes see).
+# Not run here. For SLURM: `sbatch examples/slurm.sh`, from a clone that all nodes see, or one at the same path and commit on each; after `make cluster` there.
 #SBATCH --nodes=4
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=16
