@@ -225,6 +225,7 @@ def test_a_node_that_fails_before_it_plays_is_tried_three_times(
             assert engine._remotes.keys() == {at_third, at_once}
             while engine._remotes[at_third].state != "playing":
                 assert list(engine.play(episodes, CANDIDATES)) == alone
+            assert list(engine.play(episodes, CANDIDATES)) == alone  # with its outcomes
             # A third loss of this one, but it has played before: it is tried again.
             engine._ray.kill(engine._remotes[at_third].actor)
     refused = [line for line in said.splitlines() if "lost 3 times and is not tried again" in line]
