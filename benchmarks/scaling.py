@@ -63,19 +63,18 @@ def local_engine(make_policy: MakePolicy, workers: int) -> Iterator[Engine]:
 @contextmanager
 def engine_of_ray(make_policy: MakePolicy, workers: int) -> Iterator[Engine]:
     """So many workers of a cluster of this machine alone, which ends with it."""
-    import ray
-
     from worldmodels.rollouts.ray_engine import RayEngine
 
     os.environ |= {"RAY_ADDRESS": "local", "WORLDMODELS_WORKERS": str(workers)}
-    try:
-        with RayEngine(
-            CarRacingTask(), make_policy, image_shape=IMAGE_SHAPE, batch_size=BATCH_SIZE
-        ) as engine:
-            yield engine
-    finally:
-        ray.shutdown()
-        del os.environ["RAY_ADDRESS"], os.environ["WORLDMODELS_WORKERS"]
+    with RayEngine(
+        CarRacingTask(), make_policy, image_shape=IMAGE_SHAPE, batch_size=BATCH_SIZE
+    ) as engine:
+        yield engine
+    del os.environ["RAY_ADDRESS"], os.environ["WORLDMODELS_WORKERS"]
+
+    import ray  # the engine imports it first, when its settings are made
+
+    ray.shutdown()
 
 
 ENGINES = {"local": local_engine, "Ray": engine_of_ray}

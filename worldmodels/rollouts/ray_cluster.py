@@ -64,9 +64,12 @@ def connect(address: str) -> None:
     try:
         ray.init(**settings, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
+        expected, remedy = "to start a cluster on this machine", ""
+        if address != "local":
+            expected = "a cluster that this machine is a node of"
+            remedy = f"; `ray start --address={address} --num-cpus=0` joins it"
         raise RolloutError(
-            f"{ADDRESS}={address}: expected a cluster that this machine is a node of, got: "
-            f"{one_line(str(error))}; `ray start --address={address} --num-cpus=0` joins it"
+            f"{ADDRESS}={address}: expected {expected}, got: {one_line(str(error))}{remedy}"
         ) from error
     finally:
         for number, handler in handlers.items():  # Ray has put its own in their place
