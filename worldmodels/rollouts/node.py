@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkstemp
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,6 @@ class Node:
         os.environ.update(settings)
         # Each worker would else begin by running the script that this process runs, which is Ray's.
         vars(sys.modules["__main__"]).pop("__file__", None)
-        self._films = TemporaryDirectory(prefix="worldmodels-films-")
         self._filmed: dict[int, str] = {}  # where to, by job
 
     def description(self) -> Environment:
@@ -121,7 +120,8 @@ class Node:
         """
         for job, episode in episodes:
             if episode.film:
-                self._filmed[job] = str(Path(self._films.name, f"{job}.mp4"))
+                handle, self._filmed[job] = mkstemp(prefix="worldmodels-", suffix=".mp4")
+                os.close(handle)
                 episode = replace(episode, film=self._filmed[job])
             self._pool.add(job, episode)
         return [
