@@ -43,6 +43,7 @@ STAGES = [  # in the order in which DVC runs them
     "inspect_memory",
     "film_dream",
     "evaluate",
+    "evaluate_disturbed",
 ]
 
 

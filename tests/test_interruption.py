@@ -142,7 +142,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(
     assert processes_in(interrupted.root) == []
     assert list(interrupted.root.rglob(".*.partial")) == []
     left = [path for path in (interrupted.root / "scratch").glob("*/*") if path.is_dir()]
-    assert [path.parent.name for path in left] == ["evaluate"]  # until another stage runs
+    assert [path.parent.name for path in left] == ["evaluate_disturbed"]  # until another stage runs
 
 
 @pytest.mark.slow

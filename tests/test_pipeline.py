@@ -100,7 +100,7 @@ def test_a_clone_of_a_git_that_rewrites_line_endings_has_nothing_to_do_either(
 
 
 def test_dvc_yaml_is_short_and_stays_as_it_is_when_dvc_writes_it(project: Project) -> None:
-    assert len((ROOT / "dvc.yaml").read_text().splitlines()) <= 430
+    assert len((ROOT / "dvc.yaml").read_text().splitlines()) <= 450
     project.run("dvc", "freeze", "sample_driving")
     project.run("dvc", "unfreeze", "sample_driving")
     assert project.run("git", "diff", "--stat", "dvc.yaml") == ""
@@ -237,7 +237,8 @@ def test_more_generations_of_a_round_rerun_only_what_depends_on_them(project: Pr
     output = project.run("dvc", "exp", "run", "-S", "rounds.second.controller.generations=3")
     assert stages_run(output)[:2] == ["check_params", "evolve@second"]
     further = set(stages_run(output)[2:])
-    assert further <= {"film_dream", "evaluate"}  # where another generation is better
+    of_its_agent = {"film_dream", "evaluate", "evaluate_disturbed"}
+    assert further <= of_its_agent  # where another generation is better
     project.run("git", "restore", "params.yaml", "dvc.lock", "metrics")
     project.run("dvc", "checkout")
     project.run("dvc", "status", "-q")

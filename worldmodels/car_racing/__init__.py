@@ -4,5 +4,6 @@
 (what touches what) and `track`; `picture`, `car_picture` and `indicator_bar` draw it; `world` does
 many at once, and `environment` is gym's and gymnasium's class. `task` says how frames, actions,
 progress and privileged values are had from it, by `compiled_batch` or, of stock gym, `gym_batch`,
-and is the one place that another environment would have to fill. Read `task` first, then `race`.
+and is the one place that another environment would have to fill; `disturbed_task` has the
+`disturbances` of it. Read `task` first, then `race`.
 """

@@ -2,5 +2,5 @@
 
 Read `loop` for the training loop of V and M, `vae_training` and `memory_training` for what they
 minimise, `evolution.evolve` for CMA-ES on C. `transfer` takes C to another V and M, `evaluation`
-says how an agent is scored.
+and `disturbed_evaluation` say how an agent is scored.
 """
