@@ -22,6 +22,7 @@ from worldmodels.models.vae import VAE, VAEParams
 from worldmodels.models.vision import CALIBRATION_FRAMES, calibrate
 from worldmodels.pipeline.rounds import Round, chosen_round
 from worldmodels.pipeline.stage_run import run_resumable_stage
+from worldmodels.training.augmentation import augmented
 from worldmodels.training.vae_training import fit_vae, training_precision, validator
 
 PICTURES = 10  # frames in the grid of reconstructions
@@ -51,7 +52,8 @@ def main(round_: Round, checkpoint: Checkpoint) -> None:
     rows = fit_vae(vae, params, training, validation, seed=base.seed, checkpoint=checkpoint)
     curve = list(rows)
     if params.epochs and params.precision == "int8":
-        calibrate(vae, _some(training, CALIBRATION_FRAMES))
+        some = _some(training, CALIBRATION_FRAMES)
+        calibrate(vae, augmented(some, params.augmentation, rng=np.random.default_rng(base.seed)))
     vae.save(f"{round_.models}/vae.h5")
     write_curve(f"{round_.metrics}/vae_curve.csv", curve)
     ages = {"after": vae}

@@ -360,6 +360,7 @@ def params(epochs: int) -> VAEParams:
         patience=None,
         precision="float32",
         training_precision="bfloat16",
+        augmentation=0,
     )
 
 
@@ -491,10 +492,10 @@ class Spy(VAE):
         self.noise: list[NDArray[np.float32]] = []
 
     def negative_elbo(
-        self, frames: tf.Tensor, noise: tf.Tensor, *, kl_tolerance: float, beta: float
+        self, frames: tf.Tensor, noise: tf.Tensor, **weights: Any
     ) -> dict[str, tf.Tensor]:
         self.noise.append(noise.numpy())
-        return super().negative_elbo(frames, noise, kl_tolerance=kl_tolerance, beta=beta)
+        return super().negative_elbo(frames, noise, **weights)
 
 
 class Worsening(VAE):
@@ -508,9 +509,9 @@ class Worsening(VAE):
         self._steps = 0
 
     def negative_elbo(
-        self, frames: tf.Tensor, noise: tf.Tensor, *, kl_tolerance: float, beta: float
+        self, frames: tf.Tensor, noise: tf.Tensor, **weights: Any
     ) -> dict[str, tf.Tensor]:
-        found = super().negative_elbo(frames, noise, kl_tolerance=kl_tolerance, beta=beta)
+        found = super().negative_elbo(frames, noise, **weights)
         self._steps += 1
         if self._steps % 2 == 0:
             found["loss"] = tf.constant(self._val_losses[len(self.validated)], tf.float32)
@@ -602,7 +603,7 @@ env: {image_shape: [32, 32]}
 compute: {threads: 2}
 vae:
   {latent_dim: 4, kl_tolerance: 0.5, beta: 1.0, learning_rate: 0.002, batch_size: 16, epochs: 2,
-   patience: null, precision: float32, training_precision: float32}
+   patience: null, precision: float32, training_precision: float32, augmentation: 0}
 rounds:
   first: {after: none, vae: {}}
   second: {after: first, vae: {learning_rate: %s, epochs: %d}}

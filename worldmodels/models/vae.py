@@ -86,6 +86,8 @@ class VAEParams(Params):
     precision: what the encoder computes in once V is trained, wherever it is used; see `VAE`.
     training_precision: what convolutions compute in while V is trained, where the processor has
         it; float32 where it has not.
+    augmentation: share of the training frames that V sees disturbed, and reconstructs undisturbed;
+        0 for none. See `training.augmentation`.
     """
 
     latent_dim: int = Field(ge=1, le=1024)
@@ -97,6 +99,7 @@ class VAEParams(Params):
     patience: int | None = Field(ge=1, le=100_000)
     precision: Precision
     training_precision: TrainingPrecision
+    augmentation: float = Field(ge=0, le=1)
 
 
 def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
@@ -178,7 +181,13 @@ class VAE:
                 layer.dtype_policy = "float32"
 
     def negative_elbo(
-        self, frames: Tensor, noise: Tensor, *, kl_tolerance: float, beta: float
+        self,
+        frames: Tensor,
+        noise: Tensor,
+        *,
+        kl_tolerance: float,
+        beta: float,
+        seen: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """The loss and its terms, means over the batch; the module's text says where from.
 
@@ -187,6 +196,8 @@ class VAE:
             noise: (batch, latent_dim), standard normal.
             kl_tolerance: free bits, nats a latent dimension.
             beta: weight of the KL.
+            seen: what is encoded, to reconstruct `frames` from, of the same shape; `frames`
+                themselves, if None. An autoencoder that denoises (Vincent et al. 2008).
 
         Returns:
             `loss`, to be minimised: reconstruction + beta * free_kl.
@@ -196,7 +207,7 @@ class VAE:
             kl_tolerance * latent_dim), as in the paper's code.
             `elbo`: -(reconstruction + kl), nats a frame.
         """
-        mean, log_var = self.posterior(frames)
+        mean, log_var = self.posterior(frames if seen is None else seen)
         z = mean + tf.exp(0.5 * log_var) * noise  # (batch, latent_dim)
         pixels = _pixels(frames)
         error = tf.reduce_sum(tf.square(pixels - self.decoder(z)), axis=(1, 2, 3))  # (batch,)

@@ -12,8 +12,11 @@ from worldmodels.core.environment import has_bfloat16
 from worldmodels.data.frame_batches import FrameBatches
 from worldmodels.models.keras_on_tensorflow import keras
 from worldmodels.models.vae import VAE, TrainingPrecision, VAEParams
+from worldmodels.training.augmentation import augmented
 from worldmodels.training.loop import Row, Step, fit
 from worldmodels.training.training_checkpoint import Means
+
+AUGMENTING = 1  # beside what the noise of a step is drawn from
 
 
 def fit_vae(
@@ -33,7 +36,7 @@ def fit_vae(
         vae: the model.
         params: the `vae` group.
         training, validation: batches of frames.
-        seed: of the noise; step s of epoch e always draws the same.
+        seed: of the noise and of the augmentation; step s of epoch e always draws the same.
         checkpoint: where to save, and to resume from.
 
     Raises:
@@ -60,7 +63,11 @@ def fit_vae(
         batches = training.epoch(epoch, first_step=first_step)
         for step, frames in enumerate(batches, start=first_step):
             noise = _noise(seed, epoch, step, frames, vae.latent_dim)
-            yield train_step(frames, noise), 1.0
+            seen = None
+            if params.augmentation:
+                rng = np.random.default_rng([seed, epoch, step, AUGMENTING])
+                seen = tf.constant(augmented(frames.numpy(), params.augmentation, rng=rng))
+            yield train_step(frames, noise, seen), 1.0
 
     yield from fit(
         vae.weights,
@@ -88,13 +95,18 @@ def training_step(
     kl_tolerance: float,
     beta: float,
     precision: TrainingPrecision = "float32",
-) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
-    """A compiled step: frames and noise to the terms of `VAE.negative_elbo`, before the update."""
+) -> Callable[..., dict[str, tf.Tensor]]:
+    """A compiled step: frames, noise and what V sees of the frames, the frames themselves if None,
+    to the terms of `VAE.negative_elbo`, before the update."""
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def step(frames: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
+    def step(
+        frames: tf.Tensor, noise: tf.Tensor, seen: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         with vae.computing_in(precision), tf.GradientTape() as tape:
-            terms = vae.negative_elbo(frames, noise, kl_tolerance=kl_tolerance, beta=beta)
+            terms = vae.negative_elbo(
+                frames, noise, kl_tolerance=kl_tolerance, beta=beta, seen=seen
+            )
         gradients = tape.gradient(terms["loss"], vae.weights)
         optimizer.apply_gradients(zip(gradients, vae.weights, strict=True))
         return terms
