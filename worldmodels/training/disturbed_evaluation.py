@@ -6,12 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.core.files import atomic_write
 from worldmodels.rollouts.episode import Outcome
+from worldmodels.training.evaluation import read_rows, score
 
 COLUMNS = ["disturbance", "seed", "return", "steps", "tiles", "end"]
 
@@ -29,7 +28,7 @@ class DisturbedLog:
         self.rows: list[dict[str, Any]] = []
         if self._path.exists():
             try:
-                self.rows = self._read()
+                self.rows = read_rows(self._path, COLUMNS)
             except WorldModelsError as error:
                 checkpoint.lost(error)
             else:
@@ -54,16 +53,6 @@ class DisturbedLog:
         found = {}
         for name in self.disturbances:
             returns = [row["return"] for row in self.rows if row["disturbance"] == name]
-            std = float(np.std(returns, ddof=1)) if len(returns) > 1 else 0.0
-            found[name] = float(np.mean(returns)), std
+            scored = score(returns)
+            found[name] = scored["return_mean"], scored["return_std"]
         return found
-
-    def _read(self) -> list[dict[str, Any]]:
-        try:
-            rows: list[dict[str, Any]] = json.loads(self._path.read_text())
-            columns = [list(row) for row in rows]
-        except (OSError, ValueError, TypeError) as error:
-            raise WorldModelsError(f"{self._path}: expected episodes, got {error!r}") from error
-        if any(names != COLUMNS for names in columns):
-            raise WorldModelsError(f"{self._path}: expected episodes, got columns {columns[:1]}")
-        return rows

@@ -73,7 +73,7 @@ class EvaluationLog:
         self.rows: list[dict[str, Any]] = []
         if self._path.exists():
             try:
-                self.rows = self._read()
+                self.rows = read_rows(self._path, COLUMNS)
                 for index in range(len(self.rows)):
                     self.trace(index)
             except WorldModelsError as error:
@@ -127,15 +127,21 @@ class EvaluationLog:
     def _trace_file(self, index: int) -> Path:
         return self._checkpoint.folder / f"trace-{index + 1}.npz"
 
-    def _read(self) -> list[dict[str, Any]]:
-        try:
-            rows: list[dict[str, Any]] = json.loads(self._path.read_text())
-            columns = [list(row) for row in rows]
-        except (OSError, ValueError, TypeError) as error:
-            raise WorldModelsError(f"{self._path}: expected episodes, got {error!r}") from error
-        if any(names != COLUMNS for names in columns):
-            raise WorldModelsError(f"{self._path}: expected episodes, got columns {columns[:1]}")
-        return rows
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """The episodes that a log has saved.
+
+    Raises:
+        WorldModelsError: the file is damaged, or its rows have other columns.
+    """
+    try:
+        rows: list[dict[str, Any]] = json.loads(path.read_text())
+        found = [list(row) for row in rows]
+    except (OSError, ValueError, TypeError) as error:
+        raise WorldModelsError(f"{path}: expected episodes, got {error!r}") from error
+    if any(names != list(columns) for names in found):
+        raise WorldModelsError(f"{path}: expected episodes, got columns {found[:1]}")
+    return rows
 
 
 def score(returns: Sequence[float]) -> dict[str, int | float | bool]:
