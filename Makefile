@@ -51,7 +51,7 @@ $(READY): requirements.lock pyproject.toml
 .dvc/config.local:
 	printf '%s\n' "['remote \"trained\"']" "    url = ../trained" > $@
 
-# Environments of their own: for tests, and .venv-envpool for `make bench`.
+# Environments of their own: for tests, and for `make bench`.
 $(VENV)-%/ready: requirements-%.lock $(READY)
 	test -x $(@D)/bin/python || $(BIN)/python -m venv $(@D)
 	$(BIN)/uv pip sync --python $(@D)/bin/python --quiet --require-hashes $<
@@ -91,6 +91,7 @@ lint: setup
 	$(RUN) mypy
 
 bench: setup  ## measure speed: prints, and writes benchmarks/results.json and .png
+	@$(MAKE) $(VENV)-gymnasium/ready
 	@$(MAKE) $(VENV)-envpool/ready || echo "bench: EnvPool cannot be installed here; measured without it" >&2
 	$(RUN) python -m benchmarks
 

@@ -45,9 +45,12 @@ def _rates(axes: Axes, title: str, rates: Section) -> None:
         )
     axes.set(title=title, xlabel="a second")
     axes.invert_yaxis()
-    axes.margins(x=0.25, y=0.2)
-    if axes.get_xscale() == "linear":
-        axes.set_xlim(0, 1.2 * max(medians))
+    axes.margins(y=0.2)
+    low, high = min(medians), max(medians)
+    if axes.get_xscale() == "log":
+        axes.set_xlim(low / 2, high * (high / low) ** 0.3)  # room for the number beside the dot
+    else:
+        axes.set_xlim(0, 1.2 * high)
 
 
 def _shares(axes: Axes, shares: dict[str, float]) -> None:

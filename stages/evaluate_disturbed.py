@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.car_racing.disturbances import DISTURBANCES
+from worldmodels.car_racing.disturbances import UNDISTURBED
 from worldmodels.car_racing.disturbed_task import DisturbedTask
 from worldmodels.car_racing.env_params import EnvParams
 from worldmodels.core.checkpoint import Checkpoint
@@ -19,7 +19,7 @@ from worldmodels.models.determinism import hide_gpu
 from worldmodels.models.vae import VAE
 from worldmodels.pipeline.stage_run import run_resumable_stage
 from worldmodels.rollouts.engine import make_engine
-from worldmodels.training.disturbed_evaluation import DisturbedLog
+from worldmodels.training.disturbed_evaluation import DisturbedLog, RobustnessParams
 from worldmodels.training.evaluation import EvaluationParams, evaluation_episodes
 
 ENVIRONMENTS_PER_WORKER = 32
@@ -31,17 +31,19 @@ def main(checkpoint: Checkpoint) -> None:
     base = load_group("base", BaseParams)
     env = load_group("env", EnvParams)
     params = load_group("evaluation", EvaluationParams)
+    disturbances = load_group("robustness", RobustnessParams).disturbances
+    names = [UNDISTURBED, *disturbances]
     hide_gpu()
     models = f"models/{params.round}"
     vae = VAE.load(f"{models}/vae.h5")
     vae.require_image_shape(env.image_shape)
     controller = LinearController.load(f"{models}/controller.h5")
     policy = policy_maker(models, inputs=controller.inputs, latent=controller.latent)
-    announce("evaluate_disturbed", f"{params.episodes} episodes, {len(DISTURBANCES)} disturbances")
+    announce("evaluate_disturbed", f"{params.episodes} episodes, {len(disturbances)} disturbances")
     log = DisturbedLog(checkpoint)
     done = len(log.disturbances)
-    with Progress("evaluate_disturbed", len(DISTURBANCES), "disturbances", done=done) as progress:
-        for name in list(DISTURBANCES)[done:]:
+    with Progress("evaluate_disturbed", len(names), "disturbances", done=done) as progress:
+        for name in names[done:]:
             with make_engine(
                 DisturbedTask(disturbance=name),
                 policy,
@@ -57,9 +59,9 @@ def main(checkpoint: Checkpoint) -> None:
         "metrics/disturbed_details.json",
         {name: {"return_mean": mean, "return_std": std} for name, (mean, std) in scores.items()},
     )
-    means = [mean for name, (mean, _) in scores.items() if name != "none"]
+    means = [scores[name][0] for name in disturbances]
     write_metrics("metrics/disturbed.json", {"disturbed_mean": float(np.mean(means))})
-    frames = {name: _frame(name, env.image_shape, params.first_seed) for name in DISTURBANCES}
+    frames = {name: _frame(name, env.image_shape, params.first_seed) for name in names}
     rng = np.random.default_rng(base.seed)
     reconstructions = list(vae.reconstruct(np.stack(list(frames.values())), rng=rng))
     draw_disturbances("metrics/disturbances.png", frames, reconstructions, scores)

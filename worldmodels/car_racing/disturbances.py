@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.frames import GYM_FRAME_SHAPE
-from worldmodels.car_racing.picture import zoom_at
 
 WINDOW_WIDTH, WINDOW_HEIGHT = 1000, 800  # gym's; its frames are this picture, made smaller
 CAR_X, CAR_Y = 500, 600  # of the hull in the window, pixels from the left and from above
@@ -87,6 +86,8 @@ class Blob(Disturbance):
     """A red square drives beside the car (AttentionAgent)."""
 
     def seen(self, frame: NDArray[np.uint8], seconds: float) -> NDArray[np.uint8]:
+        from worldmodels.car_racing.picture import zoom_at  # Numba takes a second
+
         rows, columns, _ = GYM_FRAME_SHAPE
         zoom = float(zoom_at(seconds))  # pixels of the window a unit
         (left, right), (below, above) = BLOB
@@ -128,8 +129,9 @@ class LateActions(Disturbance):
         return late
 
 
+UNDISTURBED = "none"
 DISTURBANCES: dict[str, type[Disturbance]] = {
-    "none": Disturbance,
+    UNDISTURBED: Disturbance,
     "colours": Colours,
     "colours3": Colours3,
     "random_colours": RandomColours,

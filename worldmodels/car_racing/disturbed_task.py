@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.car_racing.compiled_batch import CompiledBatch
-from worldmodels.car_racing.disturbances import DISTURBANCES, Disturbance
+from worldmodels.car_racing.disturbances import DISTURBANCES, UNDISTURBED, Disturbance
 from worldmodels.car_racing.frames import preprocess
 from worldmodels.car_racing.task import CarRacingTask
 from worldmodels.car_racing.world import LAWN, LIGHT_LAWN, ROAD
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class DisturbedTask(CarRacingTask):
     """The compiled CarRacing under one of `disturbances.DISTURBANCES`."""
 
-    disturbance: str = "none"
+    disturbance: str = UNDISTURBED
 
     @property
     def name(self) -> str:

@@ -36,6 +36,7 @@ from worldmodels.pipeline.rounds import Round, rounds_of
 from worldmodels.rollouts.driver import DrivingParams
 from worldmodels.rollouts.sampling import SamplingParams
 from worldmodels.training.controller_params import ControllerParams
+from worldmodels.training.disturbed_evaluation import RobustnessParams
 from worldmodels.training.evaluation import EvaluationParams
 
 # Measured: a training step of V takes 430 bytes a pixel, 7 GB at this limit.
@@ -62,6 +63,7 @@ COMMON: dict[str, type[Params]] = {  # groups of all rounds
     "compute": ComputeParams,
     "inspection": InspectionParams,
     "evaluation": EvaluationParams,
+    "robustness": RobustnessParams,
 }
 OF_A_ROUND: dict[str, type[Params]] = {  # groups that a round may override
     "sampling": SamplingParams,
@@ -108,6 +110,7 @@ class AllParams:
     compute: ComputeParams
     inspection: InspectionParams
     evaluation: EvaluationParams
+    robustness: RobustnessParams
     rounds: Mapping[str, RoundParams]
 
     def __post_init__(self) -> None:

@@ -1,4 +1,5 @@
-"""How an agent is scored where something is in its way. Read `DisturbedLog`."""
+"""How an agent is scored where something is in its way. Read `RobustnessParams`, then
+`DisturbedLog`."""
 
 from __future__ import annotations
 
@@ -6,13 +7,35 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import Field, field_validator
+
+from worldmodels.car_racing.disturbances import DISTURBANCES, UNDISTURBED
 from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.core.files import atomic_write
+from worldmodels.core.params import Params
 from worldmodels.rollouts.episode import Outcome
 from worldmodels.training.evaluation import read_rows, score
 
 COLUMNS = ["disturbance", "seed", "return", "steps", "tiles", "end"]
+
+
+class RobustnessParams(Params):
+    """The `robustness` group of params.yaml.
+
+    disturbances: that the agent is scored under, names of `DISTURBANCES`; it is scored undisturbed
+        as well.
+    """
+
+    disturbances: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("disturbances")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = [name for name in DISTURBANCES if name != UNDISTURBED]
+        if not set(names) <= set(known) or len(set(names)) < len(names):
+            raise ValueError(f"expected some of {', '.join(known)}, each once")
+        return names
 
 
 class DisturbedLog:
