@@ -129,7 +129,7 @@ def test_other_colours_are_drawn_as_the_default_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "image_shape", [(60, 80), (64, 64), (32, 32), (96, 96), (42, 48), (33, 91)]
+    "image_shape", [(60, 80), (64, 64), (32, 32), (96, 96), (42, 48), (33, 91), (85, 33), (96, 80)]
 )
 def test_resizing_is_opencv_s_to_the_bit(image_shape: tuple[int, int]) -> None:
     height, width = image_shape

@@ -25,10 +25,8 @@ def taps(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
     places = ((np.arange(target) + 0.5) * (source / target) - 0.5).astype(np.float32)
     first = np.floor(places).astype(np.int64)
     share = places - first
-    share[(first < 0) | (first >= source - 1)] = 0
-    first = np.clip(first, 0, source - 1)
     weights = np.rint(np.stack([1 - share, share]) * np.float32(ONE)).astype(np.int32)
-    return np.stack([first, np.minimum(first + 1, source - 1)]), weights
+    return np.clip(np.stack([first, first + 1]), 0, source - 1), weights
 
 
 class Columns(NamedTuple):
