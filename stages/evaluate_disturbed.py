@@ -39,7 +39,7 @@ def main(checkpoint: Checkpoint) -> None:
     vae.require_image_shape(env.image_shape)
     controller = LinearController.load(f"{models}/controller.h5")
     policy = policy_maker(models, inputs=controller.inputs, latent=controller.latent)
-    announce("evaluate_disturbed", f"{params.episodes} episodes, {len(disturbances)} disturbances")
+    announce("evaluate_disturbed", f"{params.episodes} episodes under each of {', '.join(names)}")
     log = DisturbedLog(checkpoint)
     done = len(log.disturbances)
     with Progress("evaluate_disturbed", len(names), "disturbances", done=done) as progress:

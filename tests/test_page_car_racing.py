@@ -9,8 +9,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from page_vectors import DRIVES, make_vectors
+from project import ROOT
+
+from worldmodels.car_racing.resize import taps
 
 COMPARE = Path(__file__).parent / "page" / "car_racing.mjs"
 
@@ -66,6 +70,20 @@ def test_frames_are_the_simulator_s_in_nearly_all_bytes(report: dict[str, Any]) 
     assert report["largestMeanDifference"] < 0.01, report
     assert report["differentBytes"] < 0.0001 * report["bytes"], report
     assert report["largestByteDifference"] <= 3, report
+
+
+@pytest.mark.parametrize(("source", "target"), [(84, 60), (84, 85), (84, 96), (96, 33), (96, 96)])
+def test_pixels_are_weighed_for_a_resize_as_the_simulator_does(source: int, target: int) -> None:
+    module = (ROOT / "page" / "car_racing" / "resize.js").as_uri()
+    code = f"import {{taps}} from '{module}'; console.log(JSON.stringify(taps({source}, {target})))"
+    command = ["node", "--input-type=module", "-e", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    pixels, weights = taps(source, target)
+    assert json.loads(done.stdout) == [
+        {"first": first, "second": second, "weights": [one, other]}
+        for first, second, one, other in np.concatenate([pixels, weights]).T.tolist()
+    ]
 
 
 def test_a_race_is_drawn_in_gym_s_colours_in_any_size(report: dict[str, Any]) -> None:

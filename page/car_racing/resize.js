@@ -21,9 +21,8 @@ export function taps(source, target) {
   return Array.from({ length: target }, (_, index) => {
     const place = F((index + 0.5) * (source / target) - 0.5);
     const below = Math.floor(place);
-    const share = below < 0 || below >= source - 1 ? 0 : place - below;
-    const first = Math.min(Math.max(below, 0), source - 1);
-    const second = Math.min(first + 1, source - 1);
+    const share = place - below;
+    const [first, second] = [below, below + 1].map((at) => Math.min(Math.max(at, 0), source - 1));
     return { first, second, weights: [Math.round((1 - share) * ONE), Math.round(share * ONE)] };
   });
 }
