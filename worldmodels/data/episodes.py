@@ -153,7 +153,7 @@ class EpisodeWriter:
                 np.uint8,
                 chunks=(min(ROWS_PER_CHUNK, int(ends[-1])), *self._image_shape, 3),
                 compression="gzip",
-                compression_opts=1,
+                compression_opts=4,
             )
             for episode, end, length in zip(episodes, ends, lengths, strict=True):
                 frames[end - length : end] = episode.frames
