@@ -76,7 +76,7 @@ def test_a_clone_gets_a_model_by_path_and_a_tagged_one_by_name(tmp_path: Path) -
     run("git", "-C", "clone", "tag", "-a", "vae@v1.0.0", "-m", "V")  # DVC sees no tag without -a
     run("dvc", "get", "clone", "models/second/vae.h5")
     run("dvc", "artifacts", "get", "clone", "vae", "--out", "artifact.h5")
-    with open_stages(ROOT) as stages:
+    with open_stages(tmp_path / "clone") as stages:
         (vae,) = (out for out in stages["train_vae@second"].outs if out.use_cache)
     assert md5(tmp_path / "vae.h5") == md5(tmp_path / "artifact.h5") == vae.hash_info.value
 
