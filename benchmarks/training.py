@@ -56,7 +56,8 @@ def memory_training_steps(*, own_predictions: float) -> Callable[[], float]:
     shape = (params.batch_size, params.sequence_length)
     ones, zeros = tf.ones(shape), tf.zeros(shape)
     batch = MemoryBatch(
-        z=tf.constant(rng.standard_normal((shape[0], shape[1] + 1, LATENT_DIM), np.float32)),
+        z=tf.constant(rng.standard_normal((*shape, LATENT_DIM), np.float32)),
+        target=tf.constant(rng.standard_normal((*shape, LATENT_DIM), np.float32)),
         action=tf.constant(rng.standard_normal((*shape, ACTIONS), np.float32)),
         mask=ones,
         acted=ones,

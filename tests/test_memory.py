@@ -21,7 +21,7 @@ from worldmodels.core.params import load_group
 from worldmodels.data.latents import LatentSequences, LatentWriter
 from worldmodels.models.agent_policy import agent_graphs
 from worldmodels.models.determinism import make_deterministic
-from worldmodels.models.memory import MDNRNN, MemoryBatch, MemoryParams
+from worldmodels.models.memory import MDNRNN, Latent, MemoryBatch, MemoryParams, z_and_target
 from worldmodels.models.mixture import mixture_log_likelihood
 from worldmodels.models.model_files import file_digest
 from worldmodels.models.vae import VAE
@@ -108,13 +108,13 @@ def test_mixture_weights_sum_to_one_whatever_the_logits(tiny_memory: MDNRNN, sca
 
 
 def memory_batch(
-    z: object, action: object, *, mask: NDArray[np.float32], **others: NDArray[np.float32]
+    z: tf.Tensor, action: tf.Tensor, *, mask: NDArray[np.float32], **others: NDArray[np.float32]
 ) -> MemoryBatch:
-    """A batch of these, with what else there is: by default zeros, and steps that count where the
-    mask does."""
-    known = dict.fromkeys(MemoryBatch._fields[2:], np.zeros_like(mask))
+    """A batch of z and what follows each, (batch, steps + 1, latent_dim), and actions, with what
+    else there is: by default zeros, and steps that count where the mask does."""
+    known = dict.fromkeys(MemoryBatch._fields[3:], np.zeros_like(mask))
     known |= {"mask": mask, "acted": mask, "later_known": mask, **others}
-    return MemoryBatch(tf.constant(z), tf.constant(action), **known)
+    return MemoryBatch(z[:, :-1], z[:, 1:], tf.constant(action), **known)
 
 
 @pytest.fixture
@@ -402,6 +402,28 @@ def test_z_is_drawn_anew_with_a_standard_deviation_of_exp_half_log_variance(
         assert not any(np.array_equal(batch, earlier) for earlier in batches[:index])
     assert all(map(np.array_equal, drawn(0), batches))
     assert not np.array_equal(drawn(1)[0], batches[0])
+
+
+@pytest.mark.parametrize(
+    ("latent", "read_std", "target_std"),
+    [("mean", 0.0, 0.0), ("sample", 3.0, 3.0), ("sample_to_mean", 3.0, 0.0)],
+)
+def test_what_is_read_and_predicted_are_means_or_samples(
+    tmp_path: Path, latent: Latent, read_std: float, target_std: float
+) -> None:
+    """Means count the steps up; V's standard deviation is three."""
+    path = tmp_path / "latents.h5"
+    count = np.repeat(np.arange(401.0)[:, None], 3, axis=1)
+    with LatentWriter(path, 401, 3, vae_digest="none") as writer:
+        writer.write(count, count * 0 + 2 * np.log(3), count * 0, count[:, 0] * 0, "time_limit")
+    sequences = LatentSequences(path, length=400)
+    windows = sequences.read(sequences.windows([0], rng=None)[:1])
+    z, target = z_and_target(windows, latent, np.random.default_rng(0))
+    assert z.shape == target.shape == (1, 400, 3)
+    assert (z - count[:-1]).std() == pytest.approx(read_std, rel=0.1)
+    assert (target - count[1:]).std() == pytest.approx(target_std, rel=0.1)
+    if latent == "sample":  # what is predicted is what is read next
+        assert (z[:, 1:] == target[:, :-1]).all()
 
 
 def test_a_loss_that_is_no_number_names_the_learning_rate(

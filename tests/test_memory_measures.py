@@ -109,6 +109,12 @@ def test_samples_are_drawn_for_all_models_alike(tmp_path: Path) -> None:
     assert found.nll["memory"] == pytest.approx(entropy(0.5), abs=0.02)
     assert found.nll["linear"] == pytest.approx(entropy(0.5), abs=0.02)
     assert found.nll["copy"] == pytest.approx(entropy(0.5 * np.sqrt(2)), abs=0.02)
+    found = one_step(
+        make_memory(std=0.5), sequences, training=TRAINING, validation=VALIDATION,
+        latent="sample_to_mean",
+    )  # fmt: skip
+    assert found.nll["copy"] == pytest.approx(entropy(0.5), abs=0.02)  # of what it read, not both
+    assert found.nll["memory"] == pytest.approx(entropy(0.5) - 0.5, abs=0.02)  # its mean is right
 
 
 def test_ends_are_told_from_others(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ Read `one_step`, then `open_loop`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +22,7 @@ from worldmodels.core.errors import WorldModelsError
 from worldmodels.data.latents import LatentSequences, Sequences
 from worldmodels.dream.imagination import imagine
 from worldmodels.dream.starts import WARM_UP, state_after
-from worldmodels.models.memory import MDNRNN, Latent
+from worldmodels.models.memory import MDNRNN, Latent, z_and_target
 from worldmodels.models.mixture import mixture_log_likelihood
 
 ACTIVE = 0.01  # variance of a mean above which a latent dimension counts as used
@@ -69,28 +70,28 @@ def one_step(
         memory: is measured.
         sequences: windows of some length, before which M knows nothing.
         training: episodes that the other models are fitted to. validation: the held-out ones.
-        latent: what z is, of M and of the others: V's mean, or a sample.
+        latent: what M reads and predicts, and the others as well; see `MemoryParams`.
         seed: of samples.
     """
     rng = np.random.default_rng(seed)
     fits = _Regressions()
     for read in batches(sequences, training):
-        fits.add(_drawn(read, latent, rng))
+        fits.add(_Steps.of(read, *z_and_target(read, latent, rng)))
     fits.solve()
     active = sequences.mean_of(np.arange(sequences.rows)).var(axis=0) > ACTIVE
     logs: dict[str, list[Floats]] = {"memory": [], "copy": [], "linear": []}
     places: list[Floats] = []
     ends: list[tuple[NDArray[np.float32], Floats]] = []
     predict = tf.function(partial(_predict, memory), autograph=False)
-    for known in batches(sequences, validation):
-        read = _drawn(known, latent, rng)
+    for read in batches(sequences, validation):
+        z, target = z_and_target(read, latent, rng)
         counts = read.mask > 0
-        log, place, end = (each.numpy() for each in predict(read.mean, read.action))
+        log, place, end = (each.numpy() for each in predict(z, target, read.action))
         logs["memory"].append(log[counts])
         places.append(place[counts])
         acted = read.acted > 0
         ends.append((read.ended[acted], end[acted]))
-        for name, log in fits.log_likelihoods(read).items():
+        for name, log in fits.log_likelihoods(_Steps.of(read, z, target)).items():
             logs[name].append(log)
     of_models = {name: np.concatenate(parts).mean(axis=0) for name, parts in logs.items()}
     place = np.concatenate(places)[:, active]
@@ -106,24 +107,35 @@ def one_step(
     )
 
 
-def _drawn(read: Sequences, latent: Latent, rng: np.random.Generator) -> Sequences:
-    """Windows whose mean is what M reads."""
-    if latent == "mean":
-        return read
-    noise = rng.standard_normal(read.mean.shape, dtype=np.float32)
-    return replace(read, mean=read.mean + np.exp(0.5 * read.log_var) * noise)
-
-
-def _predict(memory: MDNRNN, mean: tf.Tensor, action: tf.Tensor) -> tuple[tf.Tensor, ...]:
+def _predict(
+    memory: MDNRNN, z: tf.Tensor, target: tf.Tensor, action: tf.Tensor
+) -> tuple[tf.Tensor, ...]:
     """Log likelihoods of every next z and its place in what was expected, 0 to 1, (batch, steps,
     latent_dim) each; and the logit of the end, (batch, steps)."""
-    z = mean[:, :-1]
     hidden = memory.lstm(tf.concat([z, action], axis=-1))
     log_weight, centre, log_std = memory.mixture(hidden, z)
-    log = mixture_log_likelihood(mean[:, 1:], log_weight, centre, log_std)
-    standardised = (mean[:, 1:, :, None] - centre) * tf.exp(-log_std)
+    log = mixture_log_likelihood(target, log_weight, centre, log_std)
+    standardised = (target[..., None] - centre) * tf.exp(-log_std)
     below = 0.5 * (1.0 + tf.math.erf(standardised / np.sqrt(2.0)))
     return log, tf.reduce_sum(tf.exp(log_weight) * below, axis=-1), memory.outcome(hidden, z).end
+
+
+class _Steps(NamedTuple):
+    """Steps of windows that have one before: the last two z, the action and a one, (steps, 2 *
+    latent_dim + 4); what comes next, and the last z, (steps, latent_dim)."""
+
+    known: Floats
+    following: Floats
+    last: Floats
+
+    @classmethod
+    def of(cls, read: Sequences, z: NDArray[np.float32], target: NDArray[np.float32]) -> _Steps:
+        counts = read.mask[:, 1:] > 0
+        ones = np.ones((*counts.shape, 1))
+        parts = [z[:, 1:], z[:, :-1], read.action[:, 1:], ones]
+        known = np.concatenate(parts, axis=2, dtype=np.float64)
+        following, last = (each[:, 1:].astype(np.float64) for each in (target, z))
+        return cls(known[counts], following[counts], last[counts])
 
 
 class _Regressions:
@@ -137,9 +149,9 @@ class _Regressions:
         self._changes: list[Floats | float] = [0.0, 0.0]
         self._count = 0
 
-    def add(self, read: Sequences) -> None:
-        """Learn from windows."""
-        known, following, last = _regressors(read)
+    def add(self, steps: _Steps) -> None:
+        """Learn from steps."""
+        known, following, last = steps
         self._gram += known.T @ known
         self._cross += known.T @ following
         self._squares += np.square(following).sum(axis=0)
@@ -148,7 +160,7 @@ class _Regressions:
         self._count += len(known)
 
     def solve(self) -> None:
-        """Fit; after all windows were added."""
+        """Fit; after all steps were added."""
         size = len(np.atleast_1d(self._gram))
         self._weights = np.linalg.solve(self._gram + 1e-6 * np.eye(size), self._cross)
         residual = self._squares - (self._weights * self._cross).sum(axis=0)
@@ -156,23 +168,13 @@ class _Regressions:
         drift, square = (each / self._count for each in self._changes)
         self._drift, self._copy_variance = drift, np.maximum(square - drift**2, 1e-8)
 
-    def log_likelihoods(self, read: Sequences) -> dict[str, Floats]:
+    def log_likelihoods(self, steps: _Steps) -> dict[str, Floats]:
         """Of every next z by `copy` and `linear`, (steps, latent_dim)."""
-        known, following, last = _regressors(read)
+        known, following, last = steps
         return {
             "copy": _log_normal(following - last - self._drift, self._copy_variance),
             "linear": _log_normal(following - known @ self._weights, self._linear_variance),
         }
-
-
-def _regressors(read: Sequences) -> tuple[Floats, Floats, Floats]:
-    """Of the steps of windows that have one before and one after: the last two z, the action and a
-    one; the next z; and the last."""
-    counts = read.mask[:, 1:] > 0
-    now, before, after = read.mean[:, 1:-1], read.mean[:, :-2], read.mean[:, 2:]
-    ones = np.ones((*now.shape[:2], 1))
-    known = np.concatenate([now, before, read.action[:, 1:], ones], axis=2, dtype=np.float64)
-    return known[counts], after[counts].astype(np.float64), now[counts].astype(np.float64)
 
 
 def _log_normal(distance: Floats, variance: Floats) -> Floats:

@@ -25,7 +25,7 @@ from worldmodels.car_racing.task import ACTIONS
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.core.params import Params
 from worldmodels.core.shapes import require_shape
-from worldmodels.data.latents import MAX_LATENT_DIM
+from worldmodels.data.latents import MAX_LATENT_DIM, Sequences
 from worldmodels.models.keras_on_tensorflow import keras
 from worldmodels.models.mixture import mixture_log_likelihood, sample_mixture
 from worldmodels.models.model_files import load_model, save_model
@@ -41,7 +41,7 @@ RARE = -2.0  # where the outcomes start, before their softplus or sigmoid
 LATER_UNIT = 20.0  # of progress later, so that its loss is of the size of the others
 FARTHEST = 6.0  # that a z which M reads of its own is from 0; V's are closer
 
-Latent = Literal["sample", "mean"]
+Latent = Literal["sample", "mean", "sample_to_mean"]
 Tensor: TypeAlias = tf.Tensor
 
 
@@ -50,7 +50,7 @@ class MemoryParams(Params):
 
     hidden_units: of the LSTM. mixtures: Gaussians for each latent dimension.
     latent: what it reads and predicts, a sample of V's posterior, drawn anew each time, or its
-        mean.
+        mean; `sample_to_mean` reads samples and predicts means.
     own_predictions: share of the windows in which it reads samples of its own predictions instead,
         for up to own_steps successive steps, as it does in a dream.
     outcome_weight: of the outcome head's losses; 0 for no such head.
@@ -76,7 +76,7 @@ class MemoryParams(Params):
 class MemoryBatch(NamedTuple):
     """Windows of successive steps; `data.latents.Sequences` has more on them.
 
-    z: (batch, steps + 1, latent_dim) float32; row t + 1 is the target of row t.
+    z: what is read, (batch, steps, latent_dim) float32. target: what comes next, of the same shape.
     action: (batch, steps, 3) float32. The others: (batch, steps) float32.
     mask: 1 where the step after is there. acted: 1 where the step is there.
     progress, ended, later_progress: what came of it. later_known: 1 where the last of them is.
@@ -84,6 +84,7 @@ class MemoryBatch(NamedTuple):
     """
 
     z: Tensor
+    target: Tensor
     action: Tensor
     mask: Tensor
     acted: Tensor
@@ -92,6 +93,23 @@ class MemoryBatch(NamedTuple):
     later_progress: Tensor
     later_known: Tensor
     own: Tensor
+
+
+def z_and_target(
+    windows: Sequences, latent: Latent, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What M reads in these windows, and what it is to predict, (batch, length, latent_dim) each.
+
+    Args:
+        latent: see `MemoryParams`. rng: of samples.
+    """
+    mean = windows.mean
+    if latent == "mean":
+        return mean[:, :-1], mean[:, 1:]
+    noise = rng.standard_normal(mean.shape, dtype=np.float32)
+    sample = mean + np.exp(0.5 * windows.log_var) * noise
+    target = mean if latent == "sample_to_mean" else sample
+    return sample[:, :-1], target[:, 1:]
 
 
 class Outcome(NamedTuple):
@@ -249,12 +267,12 @@ class MDNRNN:
         Args:
             seed: (2,) int32, of the samples of own predictions; None reads z alone.
         """
-        read = batch.z[:, :-1]
+        read = batch.z
         if seed is None:
             hidden = self.lstm(tf.concat([read, batch.action], axis=-1))
         else:
             hidden, read = self._unroll(read, batch.action, batch.own, seed)
-        likelihood = mixture_log_likelihood(batch.z[:, 1:], *self.mixture(hidden, read))
+        likelihood = mixture_log_likelihood(batch.target, *self.mixture(hidden, read))
         nll = -_mean(tf.reduce_mean(likelihood, axis=-1), batch.mask)
         if not outcome_weight:
             return {"loss": nll, "nll": nll}

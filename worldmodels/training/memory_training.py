@@ -1,6 +1,6 @@
 """M's training: Adam on windows of latents and of what came of them.
 
-Where `memory.latent` is `sample`, z is drawn anew from the stored mean and log variance in every
+Unless `memory.latent` is `mean`, z is drawn anew from the stored mean and log variance in every
 batch, so that M learns how sure V is. Read `fit_memory`.
 """
 
@@ -18,7 +18,7 @@ from worldmodels.core.checkpoint import Checkpoint
 from worldmodels.core.errors import WorldModelsError
 from worldmodels.data.latents import LatentSequences, Sequences
 from worldmodels.models.keras_on_tensorflow import keras
-from worldmodels.models.memory import MDNRNN, MemoryBatch, MemoryParams
+from worldmodels.models.memory import MDNRNN, MemoryBatch, MemoryParams, z_and_target
 from worldmodels.training.loop import Row, Step, fit
 from worldmodels.training.training_checkpoint import Means
 
@@ -59,12 +59,12 @@ def fit_memory(
     optimizer = keras.optimizers.Adam(schedule, clipvalue=params.gradient_clip)
     optimizer.build(memory.weights)
     shape = (params.batch_size, params.sequence_length)
-    a_number = tf.TensorSpec(shape, tf.float32)
-    signature = MemoryBatch(
-        tf.TensorSpec((shape[0], shape[1] + 1, memory.latent_dim), tf.float32),
-        tf.TensorSpec((*shape, ACTIONS), tf.float32),
-        *[a_number] * (len(MemoryBatch._fields) - 2),
+    of_z, of_action, of_number = (
+        tf.TensorSpec((*shape, *size), tf.float32)
+        for size in ((memory.latent_dim,), (ACTIONS,), ())
     )
+    others = [of_number] * (len(MemoryBatch._fields) - 3)
+    signature = MemoryBatch(of_z, of_z, of_action, *others)
     train_step = training_step(memory, optimizer, params)
     validation_step = tf.function(
         partial(memory.loss, outcome_weight=params.outcome_weight),
@@ -169,12 +169,10 @@ def _batches(
     """Windows, with z drawn for each, and where M reads its own predictions."""
     for step, read in _read(sequences, windows, params.batch_size, first_step=first_step):
         rng = np.random.default_rng([*seed, step])
-        z = read.mean
-        if params.latent == "sample":
-            noise = rng.standard_normal(z.shape, dtype=np.float32)
-            z = z + np.exp(0.5 * read.log_var) * noise
+        z, target = z_and_target(read, params.latent, rng)
         yield MemoryBatch(
             z,
+            target,
             read.action,
             read.mask,
             read.acted,
