@@ -1,8 +1,8 @@
 """What each part of the agent is worth: `python -m benchmarks.ablations --seeds 0 1 2`.
 
 Runs each variant once a seed, as an experiment (`dvc exp run`), and writes its score on stock gym
-to benchmarks/runs/ablations.csv; what stands there is not run again. Without seeds it prints the
-table of what is there. Read `VARIANTS` first.
+and how well M predicts to benchmarks/runs/ablations.csv; what stands there is not run again.
+Without seeds it prints the table of what is there. Read `VARIANTS` first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 RUNS = Path("benchmarks/runs/ablations.csv")
-COLUMNS = ["variant", "seed", "return_mean", "return_std", "frames"]
+COLUMNS = ["variant", "seed", "return_mean", "return_std", "frames", "val_nll"]
 
 # V learns for two epochs, not five; a search has 24 generations of 64 candidates on two tracks.
 COMMON = {
@@ -29,6 +29,7 @@ STANDARD = {
     "controller.latent": "mean",
     "controller.generations": "24",
     "memory.mixtures": "5",
+    "memory.latent": "sample",
     "memory.epochs": "40",
     "memory.learning_rate": "0.001",
     "evaluation.round": "first",
@@ -39,6 +40,7 @@ VARIANTS: dict[str, dict[str, str]] = {
     "h of an untrained memory": {"memory.epochs": "1", "memory.learning_rate": "1e-9"},
     "z is sampled": {"controller.latent": "sample"},
     "one mixture": {"memory.mixtures": "1"},
+    "M predicts means": {"memory.latent": "sample_to_mean"},
     "two rounds of half the generations": {
         "controller.generations": "12",
         "evaluation.round": "second",
@@ -62,12 +64,14 @@ def scored(variant: str, seed: int) -> dict[str, str | int | float]:
         for name in rounds
         for file in ("sample", "evolution")
     )
-    return {"variant": variant, "seed": seed, **evaluation, "frames": frames}
+    memory = json.loads(Path("metrics/first/memory.json").read_text())
+    nll = memory["val_nll_first"]  # nats a latent dimension of the first round's held-out episodes
+    return {"variant": variant, "seed": seed, **evaluation, "frames": frames, "val_nll": nll}
 
 
 def table(runs: pd.DataFrame) -> str:
     """Means over seeds with their standard errors, in Markdown."""
-    rows = ["| | score | seeds | driven frames |", "|---|---|---|---|"]
+    rows = ["| | score | seeds | driven frames | M's loss, nats |", "|---|---|---|---|---|"]
     for variant in VARIANTS:
         of_it = runs[runs["variant"] == variant]
         if of_it.empty:
@@ -75,8 +79,9 @@ def table(runs: pd.DataFrame) -> str:
         scores = of_it["return_mean"].to_numpy(float)
         error = scores.std(ddof=1) / len(scores) ** 0.5 if len(scores) > 1 else float("nan")
         seeds = ", ".join(f"{score:.0f}" for score in scores)
-        frames = of_it["frames"].mean() / 1e6
-        rows.append(f"| {variant} | {scores.mean():.0f} ± {error:.0f} | {seeds} | {frames:.2f} M |")
+        frames, nll = of_it["frames"].mean() / 1e6, of_it["val_nll"].mean()
+        parts = (f"{scores.mean():.0f} ± {error:.0f}", seeds, f"{frames:.2f} M", f"{nll:.3f}")
+        rows.append(f"| {variant} | {' | '.join(parts)} |")
     return "\n".join(rows)
 
 

@@ -143,9 +143,10 @@ def test_ablations_are_a_table_of_means_with_standard_errors_over_seeds() -> Non
             "seed": [0, 1, 2],
             "return_mean": [700.0, 730.0, 760.0],
             "frames": [1.5e6, 1.5e6, 1.2e6],
+            "val_nll": [0.99, 1.0, 1.01],
         }
     )
-    row = "| z alone | 730 ± 17 | 700, 730, 760 | 1.40 M |"
+    row = "| z alone | 730 ± 17 | 700, 730, 760 | 1.40 M | 1.000 |"
     assert ablations.table(runs).splitlines()[2:] == [row]
 
 
@@ -162,12 +163,14 @@ def test_an_ablation_counts_the_frames_of_its_rounds(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"frames": count}))
     Path("metrics/evaluation.json").write_text(json.dumps({"return_mean": 7.0, "return_std": 1.0}))
+    Path("metrics/first/memory.json").write_text(json.dumps({"val_nll_first": 0.9}))
     assert ablations.scored(variant, 2) == {
         "variant": variant,
         "seed": 2,
         "return_mean": 7.0,
         "return_std": 1.0,
         "frames": frames,
+        "val_nll": 0.9,
     }
 
 
