@@ -14,6 +14,7 @@ import pytest
 from benchmarks import ablations, dream_rounds
 from benchmarks.__main__ import sections, table
 from benchmarks.compression import compare
+from benchmarks.dream_ranking import agreement, neighbours
 from benchmarks.learning_curve import Point, learning_curve
 from benchmarks.machine import machine
 from benchmarks.measure import in_turn, median_ratio
@@ -201,6 +202,26 @@ def test_rounds_of_dreams_are_a_table_of_what_was_expected_and_what_came(tmp_pat
     ]
     dream_rounds.draw(table, tmp_path / "rounds.png")
     assert cv2.imread(str(tmp_path / "rounds.png")).std() > 10
+
+
+def test_a_dream_that_ranks_as_car_racing_does_agrees_with_it_by_one() -> None:
+    rng = np.random.default_rng(0)
+    worth = rng.normal(size=200)[:, None]
+    real = 300 + 100 * worth + rng.normal(scale=30, size=(200, 10))
+    found = agreement(real, 0.1 * worth + rng.normal(scale=0.01, size=(200, 10)))
+    assert found.between > 0.9
+    assert 0.9 < found.tracks < found.dreams
+    found = agreement(real, -worth + rng.normal(scale=30, size=(200, 10)))
+    assert found.between < 0.1
+    assert abs(found.dreams) < 0.3
+
+
+def test_neighbours_of_a_controller_are_at_three_distances() -> None:
+    c = np.arange(5000.0)
+    found = neighbours(c, 6, seed=0)
+    assert (found[0] == c).all()
+    spreads = (found[1:] - c).std(axis=1)
+    assert spreads == pytest.approx([0.03, 0.06, 0.1] * 2, rel=0.05)
 
 
 @pytest.mark.parametrize(
