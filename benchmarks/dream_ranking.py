@@ -11,8 +11,8 @@ import argparse
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from worldmodels.car_racing.env_params import EnvParams
 from worldmodels.car_racing.task import CarRacingTask
@@ -25,10 +25,10 @@ from worldmodels.models.controller import LinearController
 from worldmodels.models.determinism import hide_gpu
 from worldmodels.models.memory import MDNRNN
 from worldmodels.pipeline.rounds import rounds_of
-from worldmodels.rollouts.engine import Engine, make_engine
-from worldmodels.rollouts.episode import Episode
+from worldmodels.rollouts.engine import make_engine
 from worldmodels.rollouts.local_engine import worker_count
 from worldmodels.training.controller_params import ControllerParams
+from worldmodels.training.evolution import drive_all
 
 FIRST_TRACK = 20_000_000  # far from all of params.yaml
 SPREADS = (0.03, 0.06, 0.1)  # standard deviations of what is added to C's weights
@@ -52,7 +52,8 @@ def agreement(real: NDArray[np.float64], dreamt: NDArray[np.float64]) -> Agreeme
     """Of returns of the same candidates, (candidates, tracks) and (candidates, dreams)."""
 
     def alike(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-        return float(spearmanr(one.mean(axis=1), other.mean(axis=1)).statistic)
+        ranks, others = (pd.Series(each.mean(axis=1)).rank() for each in (one, other))
+        return float(ranks.corr(others))
 
     def halves(returns: NDArray[np.float64]) -> float:
         return alike(returns[:, ::2], returns[:, 1::2])
@@ -68,20 +69,8 @@ def neighbours(controller: NDArray[np.float64], count: int, *, seed: int) -> NDA
     return np.concatenate([controller[None], controller + changes])
 
 
-def returns_of(
-    candidates: NDArray[np.float64], engine: Engine, *, episodes: int, patience: int | None
-) -> NDArray[np.float64]:
-    """Of all candidates on the same tracks, or dreams, (candidates, episodes)."""
-    played = engine.play(
-        [
-            Episode(track_seed=track, noise_seed=track, candidate=candidate, patience=patience)
-            for candidate in range(len(candidates))
-            for track in range(FIRST_TRACK, FIRST_TRACK + episodes)
-        ],
-        candidates,
-    )
-    returns = np.array([outcome.episode_return for outcome in played])
-    return returns.reshape(len(candidates), episodes)
+def _seeds(count: int) -> range:
+    return range(FIRST_TRACK, FIRST_TRACK + count)
 
 
 def main() -> None:
@@ -103,7 +92,9 @@ def main() -> None:
     starts = DreamStarts.load(f"{folder}/dream_starts.h5", memory)
     dream = DreamEngine(memory, starts, dreaming, inputs=params.inputs, threads=worker_count())
     with dream:
-        dreamt = returns_of(candidates, dream, episodes=arguments.dreams, patience=None)
+        dreamt, _ = drive_all(
+            candidates, _seeds(arguments.dreams), dream, steps=params.steps, patience=None, seed=0
+        )
     car_racing = make_engine(
         CarRacingTask(),
         policy_maker(folder, inputs=params.inputs, latent=params.latent),
@@ -111,8 +102,13 @@ def main() -> None:
         batch_size=params.batch_size,
     )
     with car_racing:
-        real = returns_of(
-            candidates, car_racing, episodes=arguments.tracks, patience=params.patience
+        real, _ = drive_all(
+            candidates,
+            _seeds(arguments.tracks),
+            car_racing,
+            steps=params.steps,
+            patience=params.patience,
+            seed=0,
         )
     found = agreement(real, dreamt)
     print(

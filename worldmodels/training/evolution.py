@@ -215,7 +215,9 @@ def _select_hardest(
     if params.track_pool == 1:
         return tracks, [], 0
     steps, patience = params.steps, params.patience
-    returns, frames = _drive(mean[None], tracks, engine, steps=steps, patience=patience, seed=seed)
+    returns, frames = drive_all(
+        mean[None], tracks, engine, steps=steps, patience=patience, seed=seed
+    )
     hardest_first = _best_first(-returns[0])
     return [tracks[index] for index in hardest_first], returns[0].tolist(), frames
 
@@ -232,7 +234,7 @@ def _rank(
 
     def drive(some: NDArray[np.float64], seeds: Sequence[int]) -> tuple[NDArray[np.float64], int]:
         steps, patience = params.steps, params.patience
-        return _drive(some, seeds, engine, steps=steps, patience=patience, seed=seed)
+        return drive_all(some, seeds, engine, steps=steps, patience=patience, seed=seed)
 
     returns, frames = drive(candidates, tracks[: params.episodes])  # (candidates, tracks)
     means = returns.mean(axis=1)
@@ -260,7 +262,7 @@ def _best_first(scores: NDArray[np.float64]) -> NDArray[np.intp]:
 def _validate(
     mean: NDArray[np.float64], params: ControllerParams, engine: Engine, *, seed: int
 ) -> Validation:
-    returns, _ = _drive(
+    returns, _ = drive_all(
         mean[None],
         params.validation_seeds,
         engine,
@@ -271,7 +273,7 @@ def _validate(
     return Validation(float(returns.mean()), float(returns.std()))
 
 
-def _drive(
+def drive_all(
     candidates: NDArray[np.float64],
     seeds: Sequence[int],
     engine: Engine,
